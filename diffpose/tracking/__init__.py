@@ -1,0 +1,1 @@
+"""Who is where: person boxes, and boxes joined to tracks."""
