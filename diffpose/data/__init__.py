@@ -1,0 +1,1 @@
+"""Training examples: sources of annotated pictures and clips, augmentation, batches."""

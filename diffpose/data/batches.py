@@ -1,0 +1,167 @@
+"""Batches of training windows, made ahead of the trainer and repeatable from a seed."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffpose.data.augment import AugmentConfig, degrade, drift_affines, random_crop, warp
+from diffpose.data.sources import Example, ShardSource, Source
+from diffpose.geometry import apply_affine, crop_affine, union_box
+from diffpose.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows of one size with the truth of their centre frames.
+
+    Attributes:
+        crops: (B, T, H, W, 3) u8.
+        keypoints: (B, K, 2) f32 crop pixels, NaN where not annotated.
+    """
+
+    crops: Tensor
+    keypoints: Tensor
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What a stage of training reads.
+
+    Attributes:
+        sources: Named collections of examples.
+        weights: Share of the batches that comes from each source.
+        num_frames: T; 1 for single frames.
+        crop_size: (height, width) of the crops.
+        batch_size: Windows a batch.
+        skeleton: For mirroring.
+        augment: Strength of the augmentation.
+        still_frames: T of windows from stills: 1 repeats the features, T drifts the camera.
+    """
+
+    sources: Sequence[Source]
+    weights: Sequence[float]
+    num_frames: int
+    crop_size: tuple[int, int]
+    batch_size: int
+    skeleton: Skeleton
+    augment: AugmentConfig
+    still_frames: int = 1
+
+
+def make_batch(mixture: Mixture, *, seed: int, index: int) -> Batch:
+    """Batch number ``index`` of a run: depends on the seed and the number only."""
+    rng = np.random.default_rng([seed, index])
+    shares = np.asarray(mixture.weights, dtype=np.float64)
+    source = mixture.sources[int(rng.choice(len(shares), p=shares / shares.sum()))]
+    windows = [_draw(source, mixture, rng) for _ in range(mixture.batch_size)]
+    return Batch(
+        crops=torch.from_numpy(np.stack([crops for crops, _ in windows])),
+        keypoints=torch.from_numpy(np.stack([points for _, points in windows])),
+    )
+
+
+def _draw(
+    source: Source, mixture: Mixture, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    index = int(rng.integers(len(source)))
+    example = _window_of(source, index, mixture.num_frames, rng)
+    size = mixture.crop_size
+    box = union_box(example.boxes)
+    affine, mirrored = random_crop(box, size=size, config=mixture.augment, rng=rng)
+    if len(example.frames) > 1 or mixture.still_frames == 1:
+        affines = [affine] * len(example.frames)
+        frames = example.frames
+    else:
+        count = mixture.still_frames
+        drift = mixture.augment.drift
+        affines = drift_affines(affine, num_frames=count, size=size, drift=drift, rng=rng)
+        frames = example.frames * count
+    crops = np.stack([warp(f, a, size=size) for f, a in zip(frames, affines, strict=True)])
+    centre = len(example.frames) // 2
+    points = apply_affine(affine, example.keypoints[centre]).astype(np.float32)
+    if mirrored:
+        points = points[mixture.skeleton.mirror]
+    return degrade(crops, config=mixture.augment, rng=rng), points
+
+
+def _window_of(
+    source: Source, index: int, num_frames: int, rng: np.random.Generator
+) -> Example:
+    if not isinstance(source, ShardSource):
+        return source[index]
+    length = source.num_frames(index)
+    centre = int(rng.integers(length))
+    radius = num_frames // 2
+    # At a clip's ends the nearest frame is repeated, as inference does.
+    rows = np.clip(np.arange(centre - radius, centre + radius + 1), 0, length - 1)
+    return source.window(index, [int(row) for row in rows])
+
+
+def prefetch(mixture: Mixture, *, seed: int, first: int, ahead: int = 4) -> Iterator[Batch]:
+    """Batches ``first``, ``first + 1``, ... made in a thread while the trainer computes."""
+    ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=ahead)
+    stop = threading.Event()
+
+    def work() -> None:
+        index = first
+        while not stop.is_set():
+            try:
+                item: Batch | BaseException = make_batch(mixture, seed=seed, index=index)
+            except BaseException as error:  # handed to the trainer, which raises it
+                item = error
+            index += 1
+            while not stop.is_set():
+                try:
+                    ready.put(item, timeout=0.2)
+                    break
+                except queue.Full:
+                    continue
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+
+
+def evaluation_batches(
+    source: Source, *, crop_size: tuple[int, int], num_frames: int, batch_size: int
+) -> Iterator[tuple[Batch, np.ndarray, np.ndarray]]:
+    """Every example once, without augmentation.
+
+    Yields:
+        The batch, its affines (B, 2, 3) from picture to crop, and its true keypoints (B, K, 2)
+        in picture pixels.
+    """
+    for start in range(0, len(source), batch_size):
+        crops, affines, truths = [], [], []
+        for index in range(start, min(start + batch_size, len(source))):
+            example = _centre_window(source, index, num_frames)
+            affine = crop_affine(union_box(example.boxes), size=crop_size)
+            crops.append(np.stack([warp(f, affine, size=crop_size) for f in example.frames]))
+            affines.append(affine)
+            truths.append(example.keypoints[len(example.frames) // 2])
+        points = [apply_affine(a, t).astype(np.float32) for a, t in zip(affines, truths, strict=True)]
+        batch = Batch(torch.from_numpy(np.stack(crops)), torch.from_numpy(np.stack(points)))
+        yield batch, np.stack(affines), np.stack(truths)
+
+
+def _centre_window(source: Source, index: int, num_frames: int) -> Example:
+    if not isinstance(source, ShardSource):
+        return source[index]
+    centre = source.num_frames(index) // 2
+    radius = num_frames // 2
+    rows = np.clip(np.arange(centre - radius, centre + radius + 1), 0, source.num_frames(index) - 1)
+    return source.window(index, [int(row) for row in rows])

@@ -1,0 +1,1 @@
+"""The network: backbone, STRL, Pose-Decoder with LMSFI, and their weights."""

@@ -1,0 +1,104 @@
+"""Per-frame features: any timm model, brought to one map of stride 16."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from diffpose.errors import SettingsError
+
+_STRIDE = 16
+
+
+class VitBackbone(nn.Module):
+    """A plain vision transformer of patch 16: its tokens are the map (paper, section 3.2)."""
+
+    def __init__(self, name: str, *, crop_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.vit: Any = timm.create_model(
+            name, pretrained=False, img_size=crop_size, patch_size=_STRIDE, num_classes=0
+        )
+        self.channels: int = self.vit.embed_dim
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Normalised frames (N, 3, H, W) to features (N, C, H/16, W/16)."""
+        maps = self.vit.forward_intermediates(frames, indices=1, norm=True, intermediates_only=True)
+        return maps[-1]
+
+
+class ConvBackbone(nn.Module):
+    """A convolutional pyramid: strides 16 and 32 merged into one map of stride 16."""
+
+    def __init__(self, name: str, *, channels: int = 256) -> None:
+        super().__init__()
+        self.pyramid: Any = timm.create_model(name, pretrained=False, features_only=True)
+        strides, depths = self.pyramid.feature_info.reduction(), self.pyramid.feature_info.channels()
+        if _STRIDE not in strides:
+            raise SettingsError(f"Backbone {name!r} gives no stride-16 map, only {strides}.")
+        self.levels = [i for i, stride in enumerate(strides) if stride >= _STRIDE]
+        self.lateral = nn.ModuleList(nn.Conv2d(depths[i], channels, 1) for i in self.levels)
+        self.merge = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        )
+        self.channels = channels
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Normalised frames (N, 3, H, W) to features (N, C, H/16, W/16)."""
+        pyramid = self.pyramid(frames)
+        size = (frames.shape[-2] // _STRIDE, frames.shape[-1] // _STRIDE)
+        maps = [
+            F.interpolate(lateral(pyramid[level]), size=size, mode="nearest-exact")
+            for lateral, level in zip(self.lateral, self.levels, strict=True)
+        ]
+        return self.merge(torch.stack(maps).sum(dim=0))
+
+
+def build_backbone(name: str, *, crop_size: tuple[int, int]) -> VitBackbone | ConvBackbone:
+    """The backbone of that timm name, with random weights.
+
+    Raises:
+        SettingsError: timm does not know it, or it has no stride-16 map.
+    """
+    if not timm.is_model(name):
+        raise SettingsError(f"timm knows no model {name!r}; see timm.list_models().")
+    if name.startswith("vit_"):
+        return VitBackbone(name, crop_size=crop_size)
+    return ConvBackbone(name)
+
+
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+def normalise(crops: Tensor) -> Tensor:
+    """RGB uint8 crops (N, H, W, 3) to what the backbone reads: (N, 3, H, W), ImageNet statistics."""
+    frames = crops.permute(0, 3, 1, 2).float() / 255
+    mean = torch.tensor(_MEAN, device=crops.device).view(1, 3, 1, 1)
+    std = torch.tensor(_STD, device=crops.device).view(1, 3, 1, 1)
+    return (frames - mean) / std
+
+
+class CoarseHead(nn.Module):
+    """Features to heatmap logits in one step: trains a backbone before there is a decoder.
+
+    Each stride-16 cell predicts its own 4 x 4 block of stride-4 cells; one more logit for each
+    keypoint says that it lies outside the crop.
+    """
+
+    def __init__(self, channels: int, num_keypoints: int) -> None:
+        super().__init__()
+        self.cells = nn.Conv2d(channels, num_keypoints * 16, 1)
+        self.outside = nn.Linear(channels, num_keypoints)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N, C, h, w) to logits (N, K, 4 h, 4 w) and outside logits (N, K)."""
+        return (
+            F.pixel_shuffle(self.cells(features), 4),
+            self.outside(features.mean(dim=(-2, -1))),
+        )

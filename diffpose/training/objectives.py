@@ -1,0 +1,77 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from diffpose import heatmap
+
+
+def annotated(keypoints: Tensor) -> Tensor:
+    """(B, K) true where a keypoint has an annotation."""
+    return torch.isfinite(keypoints).all(dim=-1)
+
+
+def inside(keypoints: Tensor, *, crop_size: tuple[int, int]) -> Tensor:
+    """(B, K) true where an annotated keypoint lies inside the crop."""
+    limit = torch.tensor([crop_size[1], crop_size[0]], device=keypoints.device) - 0.5
+    return ((keypoints >= -0.5) & (keypoints < limit)).all(dim=-1)
+
+
+def posterior_loss(
+    logits: Tensor,
+    outside: Tensor,
+    keypoints: Tensor,
+    *,
+    stride: int,
+    sigma: float,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Cross-entropy between where a keypoint is and where the network says it may be.
+
+    The target is the keypoint's Gaussian over the cells, normalised to sum 1, or the extra
+    class "outside the crop". The minimiser is the posterior blurred by that Gaussian, so the
+    mean heatmap given the input is the probability times the Gaussian's mass: the x_0 that
+    minimises the mean squared error of the paper's loss (section 3.1) as well.
+
+    Args:
+        logits: (B, K, h, w).
+        outside: (B, K).
+        keypoints: (B, K, 2) crop pixels, NaN where not annotated: these cost nothing.
+        stride: Crop pixels a cell.
+        sigma: Cells.
+        weight: (B, K) multiplies each keypoint's share.
+
+    Returns:
+        Mean over the annotated keypoints, nats.
+    """
+    size = (logits.shape[-2], logits.shape[-1])
+    known = annotated(keypoints)
+    within = inside(keypoints, crop_size=(size[0] * stride, size[1] * stride))
+    target = heatmap.encode(keypoints, size=size, stride=stride, sigma=sigma).flatten(2)
+    target = target / target.sum(dim=-1, keepdim=True).clamp(min=1e-6)
+    target = torch.cat([target * within[..., None], (~within).unsqueeze(-1).to(target)], dim=-1)
+    scores = torch.cat([logits.flatten(2), outside.unsqueeze(-1)], dim=-1).float()
+    loss = -(target * F.log_softmax(scores, dim=-1)).sum(dim=-1)
+    share = known.to(loss) if weight is None else known * weight
+    return (loss * share).sum() / share.sum().clamp(min=1e-6)
+
+
+def heatmap_loss(predicted: Tensor, keypoints: Tensor, *, stride: int, sigma: float) -> Tensor:
+    """The paper's loss: mean squared error of the heatmaps of annotated keypoints in the crop.
+
+    Args:
+        predicted: (B, K, h, w), 0..1.
+        keypoints: (B, K, 2) crop pixels, NaN where not annotated.
+        stride: Crop pixels a cell.
+        sigma: Cells.
+    """
+    size = (predicted.shape[-2], predicted.shape[-1])
+    target = heatmap.encode(keypoints, size=size, stride=stride, sigma=sigma)
+    share = annotated(keypoints) & inside(
+        keypoints, crop_size=(size[0] * stride, size[1] * stride)
+    )
+    error = (predicted.float() - target).square().mean(dim=(-2, -1))
+    return (error * share).sum() / share.sum().clamp(min=1)
