@@ -70,6 +70,8 @@ class VideoInfo(_Record):
         height: Pixels, after rotation.
         times_s: (N,) f64 presentation time of every frame, seconds, first frame at 0.
         warnings: One sentence for each thing the file has lost.
+        names: (N,) file names when the input is pictures that have nothing to do with each
+            other; empty for a video.
     """
 
     path: Path
@@ -78,6 +80,7 @@ class VideoInfo(_Record):
     height: int
     times_s: FloatArray
     warnings: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._cast("times_s", np.float64, (None,))

@@ -1,0 +1,163 @@
+"""A long table: one row per track, frame and keypoint, as comma-separated values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from diffpose.errors import FormatError
+from diffpose.formats.atomic import atomic_write
+from diffpose.formats.common import check_sequences, write_sidecar
+from diffpose.poses import Origin, PoseSequence, Provenance, VideoInfo
+from diffpose.skeleton import SKELETONS, Skeleton
+
+COLUMNS = (
+    "track_id", "frame", "time_s", "keypoint", "x", "y", "confidence",
+    "sigma_x", "sigma_y", "covariance_xy", "radius_px", "origin",
+)  # fmt: skip
+
+
+def to_table(sequences: Sequence[PoseSequence], info: VideoInfo) -> pd.DataFrame:
+    """Poses as a table with `COLUMNS`; pixels, pixels squared for ``covariance_xy``, seconds."""
+    check_sequences(sequences, info)
+    parts = [_track_table(sequence, info) for sequence in sequences if len(sequence)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
+
+
+def write_csv(
+    path: Path | str,
+    sequences: Sequence[PoseSequence],
+    info: VideoInfo,
+    provenance: Provenance | None = None,
+) -> None:
+    """Write poses as a long table; unknown values are empty cells.
+
+    Args:
+        path: File to write. The first line names the columns; there are no comment lines.
+        sequences: Tracks of one skeleton, keypoints in video pixels.
+        info: The video the poses belong to.
+        provenance: What made the poses; goes to ``<name>.provenance.json``.
+    """
+    atomic_write(path, to_table(sequences, info).to_csv(index=False, lineterminator="\n"))
+    if provenance is not None:
+        write_sidecar(path, info, provenance)
+
+
+def read_csv(path: Path | str, *, skeleton: Skeleton | None = None) -> list[PoseSequence]:
+    """Read a table of `write_csv`; columns and rows may have been re-ordered or removed.
+
+    Args:
+        path: The table; columns beyond `COLUMNS` are ignored.
+        skeleton: Order of the keypoints; None for the known skeleton with the table's names.
+
+    Returns:
+        One sequence per track id, ascending. Keypoints without a row are unknown.
+
+    Raises:
+        FormatError: A column is missing, a row stands twice, a name or a number makes no sense.
+    """
+    table = _load(path)
+    if skeleton is None:
+        skeleton = _skeleton_of(set(table["keypoint"]), path)
+    unknown = set(table["keypoint"]) - set(skeleton.keypoints)
+    if unknown:
+        raise FormatError(
+            f"{path} has keypoints that skeleton {skeleton.name!r} has not: "
+            f"{', '.join(sorted(map(str, unknown)))}."
+        )
+    if table.duplicated(["track_id", "frame", "keypoint"]).any():
+        raise FormatError(f"{path} has two rows for one keypoint of one frame; remove one.")
+    return [
+        _sequence(int(track_id), rows, skeleton)
+        for track_id, rows in table.groupby("track_id", sort=True)
+    ]
+
+
+def _track_table(sequence: PoseSequence, info: VideoInfo) -> pd.DataFrame:
+    count, num = len(sequence), len(sequence.skeleton)
+    covariance = sequence.covariance
+    names = np.array([origin.name.lower() for origin in Origin])
+    return pd.DataFrame(
+        {
+            "track_id": np.full(count * num, sequence.track_id),
+            "frame": np.repeat(sequence.frames, num),
+            "time_s": np.repeat(info.times_s[sequence.frames], num),
+            "keypoint": np.tile(np.array(sequence.skeleton.keypoints, dtype=object), count),
+            "x": sequence.keypoints[..., 0].ravel(),
+            "y": sequence.keypoints[..., 1].ravel(),
+            "confidence": sequence.confidence.ravel(),
+            "sigma_x": np.sqrt(np.maximum(covariance[..., 0, 0], 0)).ravel(),
+            "sigma_y": np.sqrt(np.maximum(covariance[..., 1, 1], 0)).ravel(),
+            "covariance_xy": covariance[..., 0, 1].ravel(),
+            "radius_px": sequence.radius.ravel(),
+            "origin": names[sequence.origin.ravel()],
+        },
+        columns=list(COLUMNS),
+    )
+
+
+def _load(path: Path | str) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(
+            path, dtype={"keypoint": str, "origin": str}, float_precision="round_trip"
+        )
+    except OSError as error:
+        raise FormatError(
+            f"Cannot read {path} ({error.strerror}); check the name of the file."
+        ) from error
+    except ValueError as error:
+        raise FormatError(f"{path} is no table of comma-separated values ({error}).") from error
+    missing = [name for name in COLUMNS if name not in table.columns]
+    if missing:
+        raise FormatError(f"{path} has no column {', '.join(missing)}; give a table of DiffPose.")
+    numbers = [name for name in COLUMNS if name not in ("keypoint", "origin")]
+    try:
+        table[numbers] = table[numbers].astype(np.float64)
+    except ValueError as error:
+        raise FormatError(f"{path} has a cell that is no number ({error}).") from error
+    keys = table[["track_id", "frame"]]
+    if keys.isna().any(axis=None) or (keys != keys.round()).any(axis=None):
+        raise FormatError(f"Expected whole numbers as track_id and frame in every row of {path}.")
+    return table
+
+
+def _skeleton_of(names: set[str], path: Path | str) -> Skeleton:
+    found = [s for s in SKELETONS.values() if names == set(s.keypoints)]
+    if not found and names:
+        raise FormatError(
+            f"The {len(names)} keypoints of {path} are those of no known skeleton "
+            f"({', '.join(SKELETONS)}); say which skeleton it has."
+        )
+    return found[0] if found else next(iter(SKELETONS.values()))
+
+
+def _sequence(track_id: int, rows: pd.DataFrame, skeleton: Skeleton) -> PoseSequence:
+    frames, row = np.unique(rows["frame"].to_numpy(np.int32), return_inverse=True)
+    column = rows["keypoint"].map(skeleton.index).to_numpy(np.int64)
+
+    def placed(values: np.ndarray) -> np.ndarray:
+        result = np.full((len(frames), len(skeleton), *values.shape[1:]), np.nan, np.float32)
+        result[row, column] = values
+        return result
+
+    xy = rows["covariance_xy"].to_numpy(np.float64)
+    variance_x, variance_y = (
+        rows[name].to_numpy(np.float64) ** 2 for name in ("sigma_x", "sigma_y")
+    )
+    origins = {origin.name.lower(): int(origin) for origin in Origin}
+    try:
+        origin = rows["origin"].map(lambda name: origins[name]).to_numpy(np.float32)
+    except KeyError as error:
+        raise FormatError(f"Expected an origin of {', '.join(origins)}, got {error}.") from error
+    return PoseSequence(
+        skeleton=skeleton,
+        track_id=track_id,
+        frames=frames,
+        keypoints=placed(rows[["x", "y"]].to_numpy(np.float64)),
+        confidence=placed(rows["confidence"].to_numpy(np.float64)),
+        covariance=placed(np.stack([variance_x, xy, xy, variance_y], -1).reshape(-1, 2, 2)),
+        origin=np.nan_to_num(placed(origin)).astype(np.uint8),
+    )
