@@ -1,0 +1,1 @@
+"""Video to poses with uncertainty: windows, features, jobs, the pipeline and the estimator."""
