@@ -124,8 +124,8 @@ PRESETS: dict[str, ModelConfig] = {
     "small": ModelConfig(
         name="small",
         skeleton="halpe26",
-        backbone="resnet18",
-        crop_size=(192, 144),
+        backbone="resnet10t",
+        crop_size=(160, 128),
         radius=2,
         width=128,
         strl_layers=2,

@@ -1,0 +1,1 @@
+"""Diffusion over heatmaps: schedules, the sampler, the ensemble. Knows callables, not networks."""

@@ -1,0 +1,47 @@
+"""The ensemble: S hypotheses of a pose to one pose with its uncertainty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from diffpose import heatmap
+
+
+@dataclass(frozen=True)
+class EnsemblePose:
+    """One pose for each of B windows, in crop pixels.
+
+    Attributes:
+        keypoints: (B, K, 2).
+        confidence: (B, K) in 0..1, the peak of the mean heatmap.
+        covariance: (B, K, 2, 2) px^2.
+        hypotheses: (B, S, K, 2).
+        heatmaps: (B, K, h, w) mean over the hypotheses, 0..1.
+    """
+
+    keypoints: Tensor
+    confidence: Tensor
+    covariance: Tensor
+    hypotheses: Tensor
+    heatmaps: Tensor
+
+
+def combine(heatmaps: Tensor, *, stride: float, sigma: float) -> EnsemblePose:
+    """Average the heatmaps, take the highest point, and add up both kinds of spread.
+
+    The covariance follows the law of total variance: the mean spread within the hypotheses'
+    heatmaps plus the spread between the hypotheses, both about the final keypoint.
+
+    Args:
+        heatmaps: (B, S, K, h, w) in 0..1.
+        stride: Crop pixels a cell.
+        sigma: Of the Gaussian that heatmaps are drawn with, cells.
+    """
+    mean = heatmaps.mean(dim=1)
+    keypoints, peaks = heatmap.decode(mean, stride=stride)
+    hypotheses, _ = heatmap.decode(heatmaps, stride=stride)
+    # The second moment of the mean map about the keypoint holds both spreads at once.
+    covariance = heatmap.spread(mean, keypoints, stride=stride, sigma=sigma)
+    return EnsemblePose(keypoints, peaks.clamp(0, 1), covariance, hypotheses, mean)

@@ -1,0 +1,206 @@
+"""The Estimator: a network on a device, asked for poses in video pixels."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from diffpose.diffusion.ensemble import combine
+from diffpose.diffusion.sampler import hypothesis_noise, sample_ddim
+from diffpose.diffusion.schedule import cosine_schedule
+from diffpose.errors import SettingsError, WeightsError
+from diffpose.geometry import apply_affine, apply_affine_covariance, invert_affine
+from diffpose.model.config import preset
+from diffpose.model.decoder import Features
+from diffpose.model.network import DiffPose
+from diffpose.model.weights import file_hash, load_weights
+from diffpose.poses import SamplingConfig
+from diffpose.skeleton import Skeleton
+
+STRIDE = 4
+_ROWS_AT_ONCE = 64  # windows x hypotheses in one call of the decoder: bounds the memory
+
+WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "weights"
+EMBEDDED_WEIGHTS = WEIGHTS_FOLDER / "diffpose-small.safetensors"
+
+
+@dataclass(frozen=True)
+class PoseBatch:
+    """Poses of B windows' centre frames.
+
+    Attributes:
+        keypoints: (B, K, 2) video pixels.
+        confidence: (B, K) in 0..1.
+        covariance: (B, K, 2, 2) px^2.
+        hypotheses: (B, S, K, 2) video pixels.
+        heatmaps: (B, K, h, w) f32 in 0..1, mean over the hypotheses, in the crop's frame.
+    """
+
+    keypoints: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    covariance: NDArray[np.float32]
+    hypotheses: NDArray[np.float32]
+    heatmaps: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+
+class Estimator:
+    """A network ready to be asked: encode once, sample as often as you like.
+
+    One of the four things in DiffPose that hold state: the network and its device. Calls from
+    several threads take turns.
+
+    Args:
+        network: In evaluation mode.
+        weights_hash: Names the weights in exports and caches.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+    """
+
+    def __init__(self, network: DiffPose, *, weights_hash: str, device: str = "cpu") -> None:
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise SettingsError(f"Device {device!r} was asked for, but no GPU is here; use cpu.")
+        self.device = torch.device(device)
+        self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.weights_hash = weights_hash
+        config = network.config
+        self.config = config
+        self.skeleton: Skeleton = config.keypoints
+        self.model_name, self.radius = config.name, config.radius
+        self.crop_size, self.heatmap_size = config.crop_size, config.heatmap_size
+        self._schedule = cosine_schedule(config.num_timesteps)
+        self._turn = threading.Lock()
+
+    @classmethod
+    def load(cls, path: Path | None = None, *, device: str = "cpu") -> Estimator:
+        """The estimator of a weights file; None takes the weights that DiffPose ships.
+
+        Raises:
+            WeightsError: The file is missing, damaged or of another model.
+        """
+        chosen = path if path is not None else EMBEDDED_WEIGHTS
+        if path is None and not chosen.is_file():
+            raise WeightsError(
+                "The embedded weights are missing from assets/weights; "
+                "get the complete repository or name a weights file."
+            )
+        return cls(load_weights(chosen), weights_hash=file_hash(chosen), device=device)
+
+    @classmethod
+    def untrained(cls, name: str, *, seed: int = 0, device: str = "cpu") -> Estimator:
+        """A preset with random weights: for tests and for measuring speed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = DiffPose(preset(name))
+        return cls(network, weights_hash=f"untrained-{seed}", device=device)
+
+    @torch.inference_mode()
+    def encode_frames(self, crops: NDArray[np.uint8]) -> Tensor:
+        """Backbone features of single frames: the costly part, once for each frame and crop.
+
+        Args:
+            crops: (N, H, W, 3) RGB of the network's crop size.
+
+        Returns:
+            (N, C, h, w) on the estimator's device.
+        """
+        if crops.ndim != 4 or crops.shape[1:] != (*self.crop_size, 3):
+            raise SettingsError(
+                f"Expected crops of shape (N, {self.crop_size[0]}, {self.crop_size[1]}, 3), "
+                f"got {crops.shape}."
+            )
+        with self._turn:
+            return self.network.encode_frames(torch.from_numpy(crops).to(self.device))
+
+    @torch.inference_mode()
+    def fuse(self, frame_features: Tensor) -> Features:
+        """STRL and the decoder's constant half, once for each window: (B, T, C, h, w)."""
+        with self._turn:
+            return self.network.fuse(frame_features.to(self.device))
+
+    def encode(self, crops: NDArray[np.uint8]) -> Features:
+        """Whole windows (B, T, H, W, 3) to features: `encode_frames`, then `fuse`."""
+        batch, frames = crops.shape[:2]
+        maps = self.encode_frames(crops.reshape(-1, *crops.shape[2:]))
+        return self.fuse(maps.unflatten(0, (batch, frames)))
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        features: Features,
+        affines: NDArray[np.float64],
+        sampling: SamplingConfig,
+        *,
+        seeds: Sequence[int] | None = None,
+        on_step: Callable[[int, PoseBatch], None] | None = None,
+    ) -> PoseBatch:
+        """Poses of B windows from S noise samples each, denoised in K steps.
+
+        Args:
+            features: Of B windows.
+            affines: (B, 2, 3) from video pixels to crop pixels.
+            sampling: K, S and the seed.
+            seeds: A number for each window; with ``sampling.seed`` it fixes the window's noise.
+                None: 0 for all.
+            on_step: Told the poses after every step but the last, for showing them early.
+
+        Returns:
+            Poses in video pixels. A window's noise never depends on its batch.
+        """
+        count, hypotheses = len(features), sampling.num_hypotheses
+        marks = [sampling.seed * 1_000_003 + s for s in (seeds if seeds is not None else [0] * count)]
+        shape = (len(self.skeleton), *self.heatmap_size)
+        noise = hypothesis_noise(marks, num_hypotheses=hypotheses, shape=shape)
+        rows = features.repeat(hypotheses)
+
+        def report(done: int, x_0: Tensor) -> None:
+            if on_step is not None and done < sampling.num_steps:
+                on_step(done, self._assemble(x_0, affines, hypotheses))
+
+        with self._turn:
+            x_0 = sample_ddim(
+                lambda x, t: self._denoise(x, t, rows),
+                noise.flatten(0, 1).to(self.device),
+                self._schedule,
+                num_steps=sampling.num_steps,
+                on_step=report,
+            )
+        return self._assemble(x_0, affines, hypotheses)
+
+    def _denoise(self, x: Tensor, timestep: int, rows: Features) -> Tensor:
+        parts = []
+        for start in range(0, len(x), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            some = x[part].contiguous(memory_format=torch.channels_last)
+            steps = torch.full((len(some),), timestep, device=x.device)
+            parts.append(self.network.denoise(some, steps, rows[part]))
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def _assemble(self, x_0: Tensor, affines: NDArray[np.float64], hypotheses: int) -> PoseBatch:
+        heatmaps = self.network.heatmaps(x_0).unflatten(0, (-1, hypotheses)).contiguous()
+        pose = combine(heatmaps, stride=STRIDE, sigma=self.config.sigma)
+        to_video = [invert_affine(affine) for affine in np.asarray(affines, dtype=np.float64)]
+
+        def carry(points: Tensor) -> NDArray[np.float32]:
+            arrays = points.cpu().numpy()
+            moved = [apply_affine(a, p) for a, p in zip(to_video, arrays, strict=True)]
+            return np.stack(moved).astype(np.float32)
+
+        spreads = zip(to_video, pose.covariance.cpu().numpy(), strict=True)
+        return PoseBatch(
+            keypoints=carry(pose.keypoints),
+            confidence=pose.confidence.cpu().numpy(),
+            covariance=np.stack([apply_affine_covariance(a, c) for a, c in spreads]).astype(
+                np.float32
+            ),
+            hypotheses=carry(pose.hypotheses),
+            heatmaps=pose.heatmaps.cpu().numpy(),
+        )

@@ -1,0 +1,166 @@
+"""The Pose-Decoder: noisy heatmaps, a timestep and a window's features to clean heatmaps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from diffpose import heatmap
+from diffpose.model.config import ModelConfig
+from diffpose.model.lmsfi import HighScale, LowScale, ScaleFeatures, conv_block, upsample_block
+
+_SCALES = ("low", "middle", "high")
+
+
+@dataclass(frozen=True)
+class Features:
+    """All that the decoder needs of B windows, at three scales from low to high resolution."""
+
+    low: ScaleFeatures
+    middle: ScaleFeatures
+    high: ScaleFeatures
+
+    def __len__(self) -> int:
+        return len(self.low.keys)
+
+    def __getitem__(self, windows: slice | Tensor) -> Features:
+        """Some of the windows: a slice or an index tensor."""
+        return self._map(lambda tensor: tensor[windows])
+
+    def repeat(self, count: int) -> Features:
+        """Every window ``count`` times in a row: one copy for each hypothesis."""
+        return self._map(lambda tensor: tensor.repeat_interleave(count, dim=0))
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Features:
+        scales = [getattr(self, name) for name in _SCALES]
+        return Features(*(ScaleFeatures(change(s.keys), change(s.context)) for s in scales))
+
+    def to_arrays(self) -> dict[str, NDArray[np.float32]]:
+        """The same as named float32 arrays, for a cache; `from_arrays` is the inverse."""
+        arrays = {}
+        for name in _SCALES:
+            scale = getattr(self, name)
+            arrays[f"{name}.keys"] = scale.keys.float().cpu().numpy()
+            arrays[f"{name}.context"] = scale.context.float().cpu().numpy()
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.float32]]) -> Features:
+        """Features from what `to_arrays` gave."""
+        scales = []
+        for name in _SCALES:
+            keys, context = arrays[f"{name}.keys"], arrays[f"{name}.context"]
+            scales.append(ScaleFeatures(torch.from_numpy(keys), torch.from_numpy(context)))
+        return cls(*scales)
+
+
+class TimeScale(nn.Module):
+    """Rescales the noisy heatmap by the timestep's embedding (paper, section 3.3).
+
+    Sinusoids, two linear layers, then a scale and a shift for each keypoint; the last layer
+    starts at zero, so that an untrained decoder reads the heatmap as it is.
+    """
+
+    def __init__(self, num_keypoints: int, *, width: int = 64) -> None:
+        super().__init__()
+        self.width = width
+        self.embed = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, 4 * width), nn.SiLU()
+        )
+        self.rescale = nn.Linear(4 * width, 2 * num_keypoints)
+        nn.init.zeros_(self.rescale.weight)
+        nn.init.zeros_(self.rescale.bias)
+
+    def forward(self, x: Tensor, timesteps: Tensor) -> Tensor:
+        """Heatmaps (B, K, h, w) and timesteps (B,) to step-adaptive heatmaps (B, K, h, w)."""
+        half = self.width // 2
+        rates = torch.exp(-math.log(10000) * torch.arange(half, device=x.device) / half)
+        phases = timesteps.to(x.dtype)[:, None] * rates
+        embedded = self.embed(torch.cat([phases.sin(), phases.cos()], dim=-1))
+        scale, shift = self.rescale(embedded)[:, :, None, None].chunk(2, dim=1)
+        return x * (1 + scale) + shift
+
+
+class PoseDecoder(nn.Module):
+    """LMSFI at three scales, their sum, and a 3x3 head (paper, section 3.3)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        low, middle, high = config.decoder_widths
+        keypoints, per_joint = len(config.keypoints), config.lookup == "per_joint"
+        heat = min(64, middle)
+        self.time = TimeScale(keypoints)
+        self.halve = conv_block(keypoints, heat, stride=2)
+        self.quarter = conv_block(heat, heat, stride=2)
+        self.feature_low = nn.Conv2d(config.width, low, 1)
+        self.feature_middle = upsample_block(low, middle)
+        self.feature_high = upsample_block(middle, high)
+        self.low = LowScale(
+            heat,
+            low,
+            size=config.feature_size,
+            num_keypoints=keypoints,
+            per_joint=per_joint,
+            heads=config.heads,
+            refinement_layers=config.self_refinement_layers,
+            correlation_layers=config.correlation_layers,
+        )
+        self.middle = HighScale(heat, middle, num_keypoints=keypoints, per_joint=per_joint)
+        self.high = HighScale(keypoints, high, num_keypoints=keypoints, per_joint=per_joint)
+        self.up_low = nn.Sequential(upsample_block(low, middle), upsample_block(middle, high))
+        self.up_middle = upsample_block(middle, high)
+        self.up_high = nn.Conv2d(high, high, 1)
+        self.head = nn.Conv2d(high, keypoints, 3, padding=1)
+        self.outside = nn.Linear(high, keypoints)
+
+    def prepare(self, feature: Tensor) -> Features:
+        """The half that does not depend on the noisy heatmap: STRL's map (B, D, h, w)."""
+        low = self.feature_low(feature)
+        middle = self.feature_middle(low)
+        high = self.feature_high(middle)
+        return Features(
+            self.low.prepare(low), self.middle.prepare(middle), self.high.prepare(high)
+        )
+
+    def forward(self, x: Tensor, timesteps: Tensor, features: Features) -> tuple[Tensor, Tensor]:
+        """One denoising step.
+
+        Args:
+            x: Noisy heatmaps in units of the signal scale, (B, K, 4h, 4w).
+            timesteps: (B,).
+            features: Of the same B windows.
+
+        Returns:
+            Head output (B, K, 4h, 4w) and the score of lying outside the crop (B, K).
+        """
+        x = self.time(x, timesteps)
+        half = self.halve(x)
+        quarter = self.quarter(half)
+        total = (
+            self.up_low(self.low(quarter, features.low))
+            + self.up_middle(self.middle(half, features.middle))
+            + self.up_high(self.high(x, features.high))
+        )
+        return self.head(total), self.outside(total.mean(dim=(-2, -1)))
+
+
+def posterior_heatmap(logits: Tensor, outside: Tensor, *, sigma: float) -> Tensor:
+    """Mean heatmap of a keypoint whose cell has this distribution.
+
+    Args:
+        logits: (B, K, h, w).
+        outside: (B, K) logit of lying outside the crop, where the heatmap is empty.
+        sigma: Cells.
+
+    Returns:
+        (B, K, h, w) in 0..1: probability times the mass of a Gaussian of peak 1.
+    """
+    scores = torch.cat([logits.flatten(2), outside.unsqueeze(-1)], dim=-1).float()
+    probability = scores.softmax(dim=-1)[..., :-1].view_as(logits)
+    return (probability * heatmap.mass(sigma)).clamp(max=1.0)

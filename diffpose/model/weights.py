@@ -1,0 +1,175 @@
+"""Weights: one safetensors file with the network, its config and its skeleton in the metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from diffpose.errors import SettingsError, WeightsError
+from diffpose.model.backbone import VitBackbone
+from diffpose.model.config import ModelConfig
+from diffpose.model.network import DiffPose
+
+FORMAT = "diffpose-weights-1"
+
+
+def file_hash(path: Path) -> str:
+    """First 16 hex digits of the file's SHA-256: the name of the weights in every export."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        for block in iter(lambda: handle.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file under a temporary name, then rename: never half a file.
+
+    Raises:
+        WeightsError: The disk is full or the folder cannot be written to.
+    """
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, temporary, dict(metadata))
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise WeightsError(
+            f"Could not write {path.name}: {error}. Free some space or choose another folder; "
+            "the previous file is untouched."
+        ) from None
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors and the metadata of a safetensors file.
+
+    Raises:
+        WeightsError: The file is missing or damaged.
+    """
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file {path}; check the path.")
+    try:
+        with safe_open(path, framework="pt") as handle:
+            tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118
+            return tensors, dict(handle.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path.name} is no intact safetensors file ({error}); fetch it again."
+        ) from None
+
+
+def save_weights(
+    path: Path,
+    network: DiffPose,
+    *,
+    training: Mapping[str, Any],
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write a network for inference.
+
+    Args:
+        path: The file.
+        network: Its floating tensors are stored as ``dtype``.
+        training: How it was trained; JSON values, kept in the metadata.
+        dtype: float16 halves the file at a relative error of 5e-4.
+    """
+    tensors = {
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+        for name, tensor in network.state_dict().items()
+    }
+    metadata = {
+        "format": FORMAT,
+        "config": json.dumps(network.config.to_dict()),
+        "skeleton": json.dumps(network.config.keypoints.keypoints),
+        "training": json.dumps(training),
+    }
+    save_tensors(path, tensors, metadata)
+
+
+def load_weights(path: Path) -> DiffPose:
+    """The network of a weights file, on the CPU in float32, ready for inference.
+
+    Raises:
+        WeightsError: The file is damaged, of another kind or version, or of another skeleton.
+    """
+    tensors, metadata = load_tensors(path)
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path.name} holds no DiffPose weights of format {FORMAT} "
+            f"(found {metadata.get('format', 'no format')}); choose another file."
+        )
+    try:
+        config = ModelConfig.from_dict(json.loads(metadata["config"]))
+        names = tuple(json.loads(metadata["skeleton"]))
+    except (KeyError, ValueError, TypeError, SettingsError) as error:
+        raise WeightsError(f"{path.name} has an unreadable config ({error}).") from None
+    if names != config.keypoints.keypoints:
+        raise WeightsError(
+            f"{path.name} was trained for other keypoints than skeleton {config.skeleton!r} has; "
+            "choose weights made by this version of DiffPose."
+        )
+    network = DiffPose(config)
+    _fill(network, tensors, path.name)
+    return network.eval()
+
+
+def _fill(network: DiffPose, tensors: Mapping[str, Tensor], name: str) -> None:
+    expected = network.state_dict()
+    wrong = sorted(set(expected) ^ set(tensors)) + [
+        key for key in expected if key in tensors and expected[key].shape != tensors[key].shape
+    ]
+    if wrong:
+        raise WeightsError(
+            f"{name} does not fit its own config: {len(wrong)} tensors are missing, unknown or of "
+            f"another shape, e.g. {wrong[0]}; choose weights made by this version of DiffPose."
+        )
+    network.load_state_dict({key: value.to(expected[key].dtype) for key, value in tensors.items()})
+
+
+def load_vit_weights(network: DiffPose, path: Path) -> None:
+    """Fill a ViT backbone from a local ViTPose or timm file (.pth, .bin or .safetensors).
+
+    ViTPose's names carry the prefix ``backbone.`` and call the last norm ``last_norm``; its
+    position embedding has timm's layout, class token first.
+
+    Raises:
+        WeightsError: The backbone is no ViT, or the file holds another one.
+    """
+    if not isinstance(network.backbone, VitBackbone):
+        raise WeightsError(f"Preset {network.config.name!r} has no ViT backbone to fill.")
+    vit = network.backbone.vit
+    source = _vit_state(path)
+    target = vit.state_dict()
+    wrong = [k for k in target if k not in source or source[k].shape != target[k].shape]
+    wrong = [k for k in wrong if k not in ("cls_token",)]
+    if wrong:
+        raise WeightsError(
+            f"{path.name} does not hold a {network.config.backbone}: {len(wrong)} of its tensors "
+            f"are missing or of another shape, e.g. {wrong[0]}; choose the file of that size."
+        )
+    vit.load_state_dict({k: source.get(k, target[k]) for k in target})
+
+
+def _vit_state(path: Path) -> dict[str, Tensor]:
+    if path.suffix == ".safetensors":
+        state, _ = load_tensors(path)
+    elif not path.is_file():
+        raise WeightsError(f"There is no weights file {path}; check the path.")
+    else:
+        try:
+            loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # the unpickler raises many kinds
+            raise WeightsError(f"{path.name} is no intact weights file ({error}).") from None
+        state = loaded.get("state_dict", loaded.get("model", loaded))
+    state = {k.removeprefix("backbone."): v for k, v in state.items()}
+    return {k.replace("last_norm.", "norm."): v for k, v in state.items()}

@@ -1,0 +1,171 @@
+"""Training configs: TOML in, frozen dataclasses out; an unknown key is an error."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from diffpose.data.augment import AugmentConfig
+from diffpose.errors import SettingsError
+from diffpose.model.config import ModelConfig, preset
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage of training; it ends after ``steps`` or ``minutes``, whichever comes first.
+
+    Attributes:
+        name: For logs.
+        objective: ``coarse`` trains the backbone with a plain head on single frames;
+            ``diffusion`` trains STRL and decoder (and the backbone, if its rate is not 0).
+        steps: Optimizer steps; 0: no limit.
+        minutes: Wall-clock budget of the stage over all its sittings; 0: no limit.
+        crop_size: (height, width); the preset's in a diffusion stage.
+        num_frames: T of the windows read from clips.
+        still_frames: T of pseudo-clips from stills; 1 repeats the features of the one frame.
+        batch_size: Windows a step.
+        noise_draws: Noise samples a window (the encoder runs once for all of them).
+        first_step_share: Share of noise samples drawn at the noisiest timestep, which every
+            sampling run starts from.
+        learning_rate: Peak of the cosine.
+        backbone_rate: Factor on it for the backbone; 0 freezes the backbone.
+        weight_decay: AdamW's.
+        warmup_steps: Linear warm-up.
+        ema_decay: Of the averaged weights that are evaluated and shipped.
+        sigma: Cells, of the coarse targets; the preset's in a diffusion stage.
+        clip_share: Share of batches from rendered clips; the rest are stills.
+        bf16: Autocast to bfloat16.
+        augment: Strength of the augmentation.
+    """
+
+    name: str
+    objective: Literal["coarse", "diffusion"]
+    steps: int = 0
+    minutes: float = 0.0
+    crop_size: tuple[int, int] = (128, 96)
+    num_frames: int = 1
+    still_frames: int = 1
+    batch_size: int = 32
+    noise_draws: int = 2
+    first_step_share: float = 0.5
+    learning_rate: float = 1e-3
+    backbone_rate: float = 1.0
+    weight_decay: float = 0.05
+    warmup_steps: int = 200
+    ema_decay: float = 0.999
+    sigma: float = 1.0
+    clip_share: float = 0.3
+    bf16: bool = False
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        if self.objective not in ("coarse", "diffusion"):
+            raise SettingsError(f"Unknown objective {self.objective!r}: coarse or diffusion.")
+        if self.steps <= 0 and self.minutes <= 0:
+            raise SettingsError(f"Stage {self.name!r} needs steps or minutes to end.")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the training data lies.
+
+    Attributes:
+        lspet: Folder of ``lspet_train.tar`` and its table; empty: none.
+        shards: Folder of rendered shards; empty: none.
+        monitor: Stills kept out of training to watch progress on (never the val split).
+    """
+
+    lspet: str = ""
+    shards: str = ""
+    monitor: int = 250
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole run.
+
+    Attributes:
+        model: The network.
+        data: What it reads.
+        stages: In order.
+        seed: Of weights, batches and noise.
+        checkpoint_seconds: Time between checkpoints.
+        evaluate_seconds: Time between evaluations on the monitor stills.
+        threads: CPU threads of torch; 0 leaves its default.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    stages: tuple[StageConfig, ...]
+    seed: int = 0
+    checkpoint_seconds: float = 120.0
+    evaluate_seconds: float = 300.0
+    threads: int = 0
+
+
+def _build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - known):
+        raise SettingsError(f"Unknown keys in {where}: {', '.join(unknown)}.")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise SettingsError(f"Incomplete {where}: {error}.") from None
+
+
+def _stage(values: Mapping[str, Any]) -> StageConfig:
+    changed = dict(values)
+    if "crop_size" in changed:
+        height, width = changed["crop_size"]
+        changed["crop_size"] = (int(height), int(width))
+    if "augment" in changed:
+        changed["augment"] = _build(AugmentConfig, changed["augment"], "augment")
+    return _build(StageConfig, changed, f"stage {values.get('name', '?')!r}")
+
+
+def parse_training_config(values: Mapping[str, Any]) -> TrainingConfig:
+    """A config from parsed TOML: tables ``model`` (``preset`` and changes), ``data``, ``stages``.
+
+    Raises:
+        SettingsError: A key is unknown or missing, or a value is out of range.
+    """
+    rest = dict(values)
+    model_values = dict(rest.pop("model", {}))
+    base = preset(model_values.pop("preset", "small"))
+    model = ModelConfig.from_dict({**base.to_dict(), **model_values})
+    data = _build(DataConfig, rest.pop("data", {}), "data")
+    stages = tuple(_stage(stage) for stage in rest.pop("stages", []))
+    if not stages:
+        raise SettingsError("Expected at least one [[stages]] table in the training config.")
+    stages = tuple(
+        replace(s, crop_size=model.crop_size, sigma=model.sigma) if s.objective == "diffusion" else s
+        for s in stages
+    )
+    return _build(TrainingConfig, {"model": model, "data": data, "stages": stages, **rest}, "config")
+
+
+def load_training_config(path: Path) -> TrainingConfig:
+    """Read a TOML config file.
+
+    Raises:
+        SettingsError: The file is missing or no TOML, or `parse_training_config` says so.
+    """
+    try:
+        values = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"Could not read the config {path}: {error}.") from None
+    return parse_training_config(values)
+
+
+__all__ = [
+    "DataConfig",
+    "StageConfig",
+    "TrainingConfig",
+    "load_training_config",
+    "parse_training_config",
+]

@@ -1,0 +1,333 @@
+"""The training loop: stages, time budgets, checkpoints, progress."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffpose.data.batches import Batch, Mixture, evaluation_batches, prefetch
+from diffpose.data.sources import ShardSource, Source, StillSource, load_lspet
+from diffpose.diffusion.schedule import NoiseSchedule, cosine_schedule
+from diffpose.errors import DiffPoseError, SettingsError
+from diffpose.evaluation.pck import limb_pck
+from diffpose.geometry import apply_affine, invert_affine
+from diffpose.model.weights import save_weights
+from diffpose.training.config import StageConfig, TrainingConfig
+from diffpose.training.state import (
+    Ema,
+    Progress,
+    Trainee,
+    load_checkpoint,
+    load_progress,
+    save_checkpoint,
+)
+from diffpose.training.steps import LOSSES, predict
+
+Listener = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run trains on, and the stills it watches its progress on.
+
+    Attributes:
+        stills: Annotated stills; None without.
+        clips: Rendered clips; None without.
+        monitor: Stills kept out of training.
+    """
+
+    stills: Source | None
+    clips: Source | None
+    monitor: StillSource | None
+
+
+def load_data(config: TrainingConfig) -> TrainingData:
+    """Read the config's data; every n-th still of LSPET train is kept out for the monitor.
+
+    Raises:
+        SettingsError: The config names no data.
+        FormatError: Files are missing or damaged.
+    """
+    stills, monitor, clips = None, None, None
+    if config.data.lspet:
+        every = load_lspet(Path(config.data.lspet), "train", config.model.keypoints)
+        held = set(np.linspace(0, len(every) - 1, config.data.monitor, dtype=int).tolist())
+        stills = _subset(every, [i for i in range(len(every)) if i not in held])
+        monitor = _subset(every, sorted(held)) if held else None
+    if config.data.shards:
+        paths = sorted(Path(config.data.shards).glob("*.npz"))
+        clips = ShardSource(paths) if paths else None
+    if stills is None and clips is None:
+        raise SettingsError("The config names no training data; set data.lspet or data.shards.")
+    return TrainingData(stills, clips, monitor)
+
+
+def _subset(source: StillSource, rows: list[int]) -> StillSource:
+    return StillSource(
+        [source.pictures[i] for i in rows], source.keypoints[rows], [source.names[i] for i in rows]
+    )
+
+
+def _mixture(data: TrainingData, stage: StageConfig, config: TrainingConfig) -> Mixture:
+    pairs = [(data.stills, 1 - stage.clip_share), (data.clips, stage.clip_share)]
+    present = [(source, share) for source, share in pairs if source is not None and share > 0]
+    if not present:
+        raise SettingsError(f"Stage {stage.name!r} has no data left: check clip_share.")
+    return Mixture(
+        sources=[source for source, _ in present],
+        weights=[share for _, share in present],
+        num_frames=stage.num_frames,
+        crop_size=stage.crop_size,
+        batch_size=stage.batch_size,
+        skeleton=config.model.keypoints,
+        augment=stage.augment,
+        still_frames=stage.still_frames,
+    )
+
+
+def _optimizer(trainee: Trainee, stage: StageConfig) -> torch.optim.AdamW:
+    """AdamW over what the stage trains; no decay on norms, biases and positions."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in trainee.named_parameters():
+        in_backbone = name.startswith("network.backbone.")
+        if stage.objective == "coarse":
+            trains = in_backbone or name.startswith("coarse.")
+            rate = stage.backbone_rate if in_backbone else 1.0
+        else:
+            trains = not name.startswith("coarse.")
+            rate = stage.backbone_rate if in_backbone else 1.0
+        if trains and rate > 0:
+            decay = stage.weight_decay if parameter.dim() > 1 and "position" not in name else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": members, "weight_decay": decay, "lr": stage.learning_rate, "factor": rate}
+            for (rate, decay), members in groups.items()
+        ]
+    )
+
+
+def _rate(stage: StageConfig, progress: Progress) -> float:
+    """Learning rate now: linear warm-up, then a cosine over the stage's steps or minutes."""
+    shares = []
+    if stage.steps:
+        shares.append(progress.stage_step / stage.steps)
+    if stage.minutes:
+        shares.append(progress.stage_seconds / (60 * stage.minutes))
+    done = min(max(shares), 1.0)
+    warm = min(1.0, (progress.stage_step + 1) / max(stage.warmup_steps, 1))
+    return stage.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _finished(stage: StageConfig, progress: Progress) -> bool:
+    by_steps = stage.steps > 0 and progress.stage_step >= stage.steps
+    return by_steps or (stage.minutes > 0 and progress.stage_seconds >= 60 * stage.minutes)
+
+
+def _prepare_modes(trainee: Trainee, stage: StageConfig) -> None:
+    trainee.train()
+    if stage.backbone_rate == 0:  # frozen: its batch statistics too
+        trainee.network.backbone.eval()
+
+
+class Trainer:
+    """One training run in one folder; a new `Trainer` on the same folder goes on.
+
+    The folder holds ``checkpoint.safetensors`` (everything needed to go on), ``log.jsonl`` and,
+    at the end of the run, ``weights.safetensors``.
+
+    Args:
+        config: The run.
+        data: What it trains on.
+        folder: Where it writes.
+        device: Where it computes.
+        clock: Seconds; an argument so that tests need not wait.
+        listen: Told every log record.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        data: TrainingData,
+        folder: Path,
+        *,
+        device: str = "cpu",
+        clock: Callable[[], float] = time.monotonic,
+        listen: Listener = lambda record: None,
+    ) -> None:
+        self.config, self.data, self.folder = config, data, folder
+        self.device, self.clock, self.listen = torch.device(device), clock, listen
+        self.checkpoint = folder / "checkpoint.safetensors"
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.trainee = Trainee(config.model)
+        self.trainee.to(self.device, memory_format=torch.channels_last)
+        self.schedule: NoiseSchedule = cosine_schedule(config.model.num_timesteps)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.ema = Ema(self.trainee)
+        self.progress = Progress()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def start_from(self, path: Path) -> None:
+        """Begin with the weights of another run's checkpoint, at this run's first stage.
+
+        Raises:
+            WeightsError: It is damaged or of another model.
+        """
+        load_checkpoint(
+            path, trainee=self.trainee, ema=self.ema, optimizer=None, generator=self.generator
+        )
+        self.trainee.load_state_dict(self.ema.values)
+        self.ema = Ema(self.trainee)
+
+    def run(self) -> Progress:
+        """Train until the last stage ends; safe to kill and call again at any moment."""
+        resume = self.checkpoint.is_file()
+        if resume:
+            self.progress = load_progress(self.checkpoint)
+        while self.progress.stage < len(self.config.stages):
+            stage = self.config.stages[self.progress.stage]
+            optimizer = _optimizer(self.trainee, stage)
+            if resume:
+                self.progress = load_checkpoint(
+                    self.checkpoint,
+                    trainee=self.trainee,
+                    ema=self.ema,
+                    optimizer=optimizer if self.progress.stage_step else None,
+                    generator=self.generator,
+                )
+                resume = False
+            self._run_stage(stage, optimizer)
+            self.progress.stage += 1
+            self.progress.stage_step, self.progress.stage_seconds = 0, 0.0
+            self.trainee.load_state_dict(self.ema.values)  # the next stage starts from the average
+            self.ema = Ema(self.trainee)
+            self._save(optimizer=torch.optim.AdamW([nn.Parameter(torch.zeros(1))]))
+        self.export(self.folder / "weights.safetensors")
+        return self.progress
+
+    def export(self, path: Path) -> None:
+        """Write the averaged weights for inference."""
+        network = Trainee(self.config.model)
+        network.load_state_dict(self.ema.values)
+        record = {"samples": self.progress.samples, "steps": self.progress.step,
+                  "seed": self.config.seed}  # fmt: skip
+        save_weights(path, network.network, training=record)
+
+    def _run_stage(self, stage: StageConfig, optimizer: torch.optim.Optimizer) -> None:
+        _prepare_modes(self.trainee, stage)
+        mixture = _mixture(self.data, stage, self.config)
+        batches = prefetch(mixture, seed=self.config.seed, first=self.progress.step)
+        last = saved = evaluated = self.clock()
+        losses: list[float] = []
+        try:
+            while not _finished(stage, self.progress):
+                losses.append(self._step(next(batches), stage, optimizer))
+                now = self.clock()
+                self.progress.stage_seconds += now - last
+                last = now
+                if now - evaluated >= self.config.evaluate_seconds:
+                    self._report(stage, losses)
+                    losses.clear()
+                    evaluated = last = self.clock()
+                if now - saved >= self.config.checkpoint_seconds:
+                    self._save(optimizer)
+                    saved = last = self.clock()
+        except BaseException:
+            # Stopped by the user or by an error: what was learnt since the last checkpoint stays,
+            # unless the weights themselves are what broke.
+            if losses and math.isfinite(losses[-1]):
+                self._save(optimizer)
+            raise
+        finally:
+            _close(batches)
+        self._report(stage, losses)
+
+    def _step(self, batch: Batch, stage: StageConfig, optimizer: torch.optim.Optimizer) -> float:
+        rate = _rate(stage, self.progress)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["factor"]
+        batch = Batch(batch.crops.to(self.device), batch.keypoints.to(self.device))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=stage.bf16):
+            loss = LOSSES[stage.objective](
+                self.trainee, batch, stage, self.schedule, self.generator
+            )
+        value = loss.item()
+        if not math.isfinite(value):
+            raise DiffPoseError(
+                f"The loss became {value} at step {self.progress.step}; the checkpoint before it "
+                "stands: lower the stage's learning_rate and run the same command again."
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        self.ema.update(self.trainee, stage.ema_decay)
+        self.progress.step += 1
+        self.progress.stage_step += 1
+        self.progress.samples += len(batch.crops)
+        return value
+
+    def _save(self, optimizer: torch.optim.Optimizer) -> None:
+        save_checkpoint(
+            self.checkpoint,
+            trainee=self.trainee,
+            ema=self.ema,
+            optimizer=optimizer,
+            generator=self.generator,
+            progress=self.progress,
+        )
+
+    def _report(self, stage: StageConfig, losses: list[float]) -> None:
+        record: dict[str, Any] = {
+            "stage": stage.name,
+            "step": self.progress.step,
+            "samples": self.progress.samples,
+            "minutes": round(self.progress.stage_seconds / 60, 2),
+            "loss": round(float(np.mean(losses)), 4) if losses else None,
+        }
+        if self.data.monitor is not None:
+            record |= self._monitor(stage, self.data.monitor)
+        self.progress.history.append(record)
+        with (self.folder / "log.jsonl").open("a") as handle:
+            handle.write(json.dumps(record) + "\n")
+        self.listen(record)
+
+    def _monitor(self, stage: StageConfig, source: StillSource) -> dict[str, float]:
+        averaged = Trainee(self.config.model)
+        averaged.load_state_dict(self.ema.values)
+        averaged.to(self.device).eval()
+        found, truths = [], []
+        batches = evaluation_batches(
+            source, crop_size=stage.crop_size, num_frames=1, batch_size=stage.batch_size
+        )
+        for batch, affines, truth in batches:
+            moved = Batch(batch.crops.to(self.device), batch.keypoints)
+            points: Tensor = predict(averaged, moved, stage, self.schedule)
+            pairs = zip(affines, points.cpu().numpy(), strict=True)
+            found += [apply_affine(invert_affine(affine), p) for affine, p in pairs]
+            truths.append(truth)
+        stacked, truth_all = np.stack(found), np.concatenate(truths)
+        skeleton = self.config.model.keypoints
+        return {
+            f"pck@{t}": round(limb_pck(stacked, truth_all, skeleton, threshold=t), 4)
+            for t in (0.2, 0.1)
+        }
+
+
+def _close(batches: Iterator[Batch]) -> None:
+    close = getattr(batches, "close", None)
+    if close is not None:
+        close()

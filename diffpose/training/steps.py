@@ -1,0 +1,115 @@
+"""One step of each objective: batch to loss, and batch to predicted keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from diffpose import heatmap
+from diffpose.data.batches import Batch
+from diffpose.diffusion.sampler import sample_ddim
+from diffpose.diffusion.schedule import NoiseSchedule
+from diffpose.model.backbone import normalise
+from diffpose.model.decoder import Features
+from diffpose.model.network import DiffPose
+from diffpose.training.config import StageConfig
+from diffpose.training.objectives import annotated, heatmap_loss, posterior_loss
+from diffpose.training.state import Trainee
+
+STRIDE = 4
+
+LossStep = Callable[[Trainee, Batch, StageConfig, NoiseSchedule, torch.Generator], Tensor]
+
+
+def coarse_loss(
+    trainee: Trainee,
+    batch: Batch,
+    stage: StageConfig,
+    schedule: NoiseSchedule,
+    generator: torch.Generator,
+) -> Tensor:
+    """Cross-entropy of the plain head on the centre frames."""
+    crops = batch.crops[:, batch.crops.shape[1] // 2]
+    frames = normalise(crops).contiguous(memory_format=torch.channels_last)
+    logits, outside = trainee.coarse(trainee.network.backbone(frames))
+    return posterior_loss(logits, outside, batch.keypoints, stride=STRIDE, sigma=stage.sigma)
+
+
+def encode_windows(network: DiffPose, crops: Tensor, *, frozen: bool) -> Features:
+    """Windows (B, T, H, W, 3) to features; one frame stands for all T of a motionless clip."""
+    batch, frames = crops.shape[:2]
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+        maps = network.encode_frames(crops.flatten(0, 1)).unflatten(0, (batch, frames))
+    if frames == 1:
+        maps = maps.expand(-1, network.config.num_frames, -1, -1, -1)
+    return network.fuse(maps)
+
+
+def diffusion_loss(
+    trainee: Trainee,
+    batch: Batch,
+    stage: StageConfig,
+    schedule: NoiseSchedule,
+    generator: torch.Generator,
+) -> Tensor:
+    """The paper's objective: predict x_0 from x_t at random timesteps (section 3.1).
+
+    A keypoint without annotation enters as pure noise at every timestep and costs nothing.
+    """
+    network, config = trainee.network, trainee.network.config
+    features = encode_windows(network, batch.crops, frozen=stage.backbone_rate == 0)
+    draws = stage.noise_draws
+    keypoints = batch.keypoints.repeat_interleave(draws, dim=0)
+    truth = heatmap.encode(
+        keypoints, size=config.heatmap_size, stride=STRIDE, sigma=config.sigma
+    )
+    x_0 = (2 * truth - 1) * config.signal_scale
+    timesteps = _draw_timesteps(len(keypoints), schedule, stage, generator).to(x_0.device)
+    noise = torch.randn(x_0.shape, generator=generator).to(x_0.device)
+    x_t = schedule.add_noise(x_0, noise, timesteps)
+    x_t = torch.where(annotated(keypoints)[:, :, None, None], x_t, noise)
+    output, outside = network.decoder(
+        x_t / config.signal_scale, timesteps, features.repeat(draws)
+    )
+    if config.output == "posterior":
+        return posterior_loss(output, outside, keypoints, stride=STRIDE, sigma=config.sigma)
+    return heatmap_loss(output, keypoints, stride=STRIDE, sigma=config.sigma)
+
+
+def _draw_timesteps(
+    count: int, schedule: NoiseSchedule, stage: StageConfig, generator: torch.Generator
+) -> Tensor:
+    last = schedule.num_timesteps
+    drawn = torch.randint(1, last + 1, (count,), generator=generator)
+    first = torch.rand(count, generator=generator) < stage.first_step_share
+    return torch.where(first, torch.full_like(drawn, last), drawn)
+
+
+LOSSES: dict[str, LossStep] = {"coarse": coarse_loss, "diffusion": diffusion_loss}
+
+
+@torch.no_grad()
+def predict(
+    trainee: Trainee, batch: Batch, stage: StageConfig, schedule: NoiseSchedule, *, seed: int = 0
+) -> Tensor:
+    """Keypoints (B, K, 2) in crop pixels: of the plain head, or of one step and one sample."""
+    if stage.objective == "coarse":
+        frames = normalise(batch.crops[:, batch.crops.shape[1] // 2])
+        logits, _ = trainee.coarse(
+            trainee.network.backbone(frames.contiguous(memory_format=torch.channels_last))
+        )
+        maps = logits.float().flatten(2).softmax(dim=-1).view_as(logits)
+        return heatmap.decode(maps, stride=STRIDE)[0]
+    network = trainee.network
+    features = encode_windows(network, batch.crops, frozen=True)
+    shape = (len(batch.crops), len(network.config.keypoints), *network.config.heatmap_size)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(shape, generator=generator).to(batch.crops.device)
+
+    def denoise(x: Tensor, t: int) -> Tensor:
+        return network.denoise(x, torch.full((len(x),), t, device=x.device), features)
+
+    x_0 = sample_ddim(denoise, noise, schedule, num_steps=1)
+    return heatmap.decode(network.heatmaps(x_0), stride=STRIDE)[0]
