@@ -38,12 +38,14 @@ def box_around(dot: tuple[float, float]) -> np.ndarray:
     return np.array([x - HALF_WIDTH, y - HALF_HEIGHT, x + HALF_WIDTH, y + HALF_HEIGHT])
 
 
-def draw_dots(dots: Sequence[tuple[float, float]], *, size: tuple[int, int]) -> np.ndarray:
+def draw_dots(
+    dots: Sequence[tuple[float, float]], *, size: tuple[int, int], sigma: float = 3.0
+) -> np.ndarray:
     """A black picture (H, W, 3) with Gaussian dots, true to a fraction of a pixel."""
     y, x = np.mgrid[: size[0], : size[1]]
     picture = np.zeros(size)
     for at in dots:
-        picture += 255 * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2 * 3.0**2))
+        picture += 255 * np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2 * sigma**2))
     return np.repeat(picture.clip(0, 255).round().astype(np.uint8)[..., None], 3, axis=2)
 
 
@@ -57,8 +59,10 @@ class FakeVideo:
         num_frames: int = 40,
         size: tuple[int, int] = (150, 200),
         names: tuple[str, ...] = (),
+        sigma: float = 3.0,
     ) -> None:
         self.path = path
+        self.sigma = sigma
         self.reads: list[int] = []
         self.info = VideoInfo(
             path=Path("dots.mp4"),
@@ -71,7 +75,7 @@ class FakeVideo:
 
     def frame(self, index: int) -> np.ndarray:
         self.reads.append(index)
-        return draw_dots(self.path(index), size=self.info.size)
+        return draw_dots(self.path(index), size=self.info.size, sigma=self.sigma)
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
         for index in range(start, self.info.num_frames if stop is None else stop):
