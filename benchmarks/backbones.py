@@ -44,7 +44,9 @@ def evaluate(model, source):
         batches = evaluation_batches(source, crop_size=SIZE, num_frames=1, batch_size=50)
         for batch, affines, truth in batches:
             logits, _ = model(batch.crops[:, 0])
-            points, _ = heatmap.decode(logits.float().flatten(2).softmax(-1).view_as(logits), stride=4)
+            points, _ = heatmap.decode(
+                logits.float().flatten(2).softmax(-1).view_as(logits), stride=4
+            )
             pairs = zip(affines, points.numpy(), strict=True)
             found += [apply_affine(invert_affine(a), p) for a, p in pairs]
             truths.append(truth)

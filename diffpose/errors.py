@@ -1,14 +1,14 @@
 """The exceptions DiffPose raises on purpose; everything else is a bug.
 
-    DiffPoseError                 one sentence: expected, got, what to do
-    |-- InputError                something the user gave
-    |   |-- VideoError            a file that is no readable video or image
-    |   |-- BoxError              a person box outside the picture, empty or not finite
-    |   |-- FormatError           a pose, box or annotation file of another shape
-    |   `-- SettingsError         an option out of range, an unknown key in a config
-    |-- WeightsError              weights damaged, of another version or another skeleton
-    |-- NoPersonError             nobody was found where somebody was asked for
-    `-- CancelledError            the user stopped the work; what is finished is kept
+DiffPoseError                 one sentence: expected, got, what to do
+|-- InputError                something the user gave
+|   |-- VideoError            a file that is no readable video or image
+|   |-- BoxError              a person box outside the picture, empty or not finite
+|   |-- FormatError           a pose, box or annotation file of another shape
+|   `-- SettingsError         an option out of range, an unknown key in a config
+|-- WeightsError              weights damaged, of another version or another skeleton
+|-- NoPersonError             nobody was found where somebody was asked for
+`-- CancelledError            the user stopped the work; what is finished is kept
 """
 
 

@@ -58,21 +58,27 @@ def decode(heatmaps: Tensor, *, stride: float) -> tuple[Tensor, Tensor]:
         stride: Crop pixels a cell.
 
     Returns:
-        Keypoints (..., 2) in crop pixels and peaks (...) in the heatmap's unit.
+        Keypoints (..., 2) in crop pixels and peaks (...) in the heatmap's unit, the parabola's top.
     """
     height, width = heatmaps.shape[-2:]
     peaks, flat = heatmaps.flatten(-2).max(dim=-1)
     row, column = flat // width, flat % width
-    x = column + _parabola_shift(heatmaps, row, column, along_x=True)
-    y = row + _parabola_shift(heatmaps, row, column, along_x=False)
+    shift_x, rise_x = _parabola_top(heatmaps, row, column, along_x=True)
+    shift_y, rise_y = _parabola_top(heatmaps, row, column, along_x=False)
+    x, y = column + shift_x, row + shift_y
+    peaks = peaks * torch.exp(rise_x + rise_y)
     limit = torch.tensor([width - 1, height - 1], dtype=heatmaps.dtype, device=heatmaps.device)
     cells = torch.minimum(torch.stack([x, y], dim=-1).clamp(min=0), limit)
     return to_pixels(cells, stride=stride), peaks
 
 
-def _parabola_shift(heatmaps: Tensor, row: Tensor, column: Tensor, *, along_x: bool) -> Tensor:
+def _parabola_top(
+    heatmaps: Tensor, row: Tensor, column: Tensor, *, along_x: bool
+) -> tuple[Tensor, Tensor]:
+    """Where the parabola through three logarithms is highest, and how much above the maximum."""
     height, width = heatmaps.shape[-2:]
     position, length = (column, width) if along_x else (row, height)
+    # At the border the parabola is centred one cell inside.
     centre = position.clamp(1, max(length - 2, 1))
 
     def value(offset: int) -> Tensor:
@@ -82,10 +88,11 @@ def _parabola_shift(heatmaps: Tensor, row: Tensor, column: Tensor, *, along_x: b
         return picked.clamp(min=1e-6).log()
 
     before, middle, after = value(-1), value(0), value(1)
-    curvature = before - 2 * middle + after
-    shift = torch.where(curvature < -1e-6, (before - after) / (2 * curvature), curvature * 0)
-    # At the border the parabola is centred one cell inside: measure its top from the maximum.
-    return (shift + (centre - position)).clamp(-0.5, 0.5)
+    slope, curvature = (after - before) / 2, before - 2 * middle + after
+    shift = torch.where(curvature < -1e-6, -slope / curvature, slope * 0)
+    inner = position == centre
+    rise = torch.where(inner, slope * shift / 2, slope * 0).clamp(0, 0.5)
+    return (shift + (centre - position)).clamp(-0.5, 0.5), rise
 
 
 def spread(heatmaps: Tensor, centre: Tensor, *, stride: float, sigma: float) -> Tensor:

@@ -161,7 +161,9 @@ class Window(_Record):
     def key(self) -> str:
         """Hash of everything the features of this window depend on, for the cache."""
         content = (
-            f"{self.video_id}/{self.track_id}".encode() + self.frames.tobytes() + self.crop.tobytes()
+            f"{self.video_id}/{self.track_id}".encode()
+            + self.frames.tobytes()
+            + self.crop.tobytes()
         )
         return hashlib.sha256(content).hexdigest()[:32]
 

@@ -140,8 +140,16 @@ COCO17 = Skeleton(
 HALPE26 = Skeleton(
     name="halpe26",
     keypoints=(
-        *_COCO_KEYPOINTS, "head", "neck", "hip", "left_big_toe", "right_big_toe",
-        "left_small_toe", "right_small_toe", "left_heel", "right_heel",
+        *_COCO_KEYPOINTS,
+        "head",
+        "neck",
+        "hip",
+        "left_big_toe",
+        "right_big_toe",
+        "left_small_toe",
+        "right_small_toe",
+        "left_heel",
+        "right_heel",
     ),  # fmt: skip
     edges=(
         *_LIMBS,
@@ -161,9 +169,21 @@ HALPE26 = Skeleton(
 POSETRACK15 = Skeleton(
     name="posetrack15",
     keypoints=(
-        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
-        "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
-        "head_bottom", "nose", "head_top",
+        "right_ankle",
+        "right_knee",
+        "right_hip",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_wrist",
+        "right_elbow",
+        "right_shoulder",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "head_bottom",
+        "nose",
+        "head_top",
     ),  # fmt: skip
     edges=(
         *_LIMBS,
@@ -175,22 +195,58 @@ POSETRACK15 = Skeleton(
         ("left_hip", "right_hip"),
     ),
     sigmas=(
-        0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.062, 0.072, 0.079, 0.079, 0.072, 0.062,
-        0.026, 0.026, 0.026,
+        0.089,
+        0.087,
+        0.107,
+        0.107,
+        0.087,
+        0.089,
+        0.062,
+        0.072,
+        0.079,
+        0.079,
+        0.072,
+        0.062,
+        0.026,
+        0.026,
+        0.026,
     ),  # fmt: skip
 )
 
 LSP14 = Skeleton(
     name="lsp14",
     keypoints=(
-        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
-        "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
-        "neck", "head",
+        "right_ankle",
+        "right_knee",
+        "right_hip",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_wrist",
+        "right_elbow",
+        "right_shoulder",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "neck",
+        "head",
     ),  # fmt: skip
     edges=(*_LIMBS, ("neck", "head"), ("neck", "left_shoulder"), ("neck", "right_shoulder")),
     sigmas=(
-        0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.062, 0.072, 0.079, 0.079, 0.072, 0.062,
-        0.026, 0.026,
+        0.089,
+        0.087,
+        0.107,
+        0.107,
+        0.087,
+        0.089,
+        0.062,
+        0.072,
+        0.079,
+        0.079,
+        0.072,
+        0.062,
+        0.026,
+        0.026,
     ),  # fmt: skip
 )
 

@@ -56,7 +56,12 @@ def random_crop(
 
 
 def drift_affines(
-    affine: Affine, *, num_frames: int, size: tuple[int, int], drift: float, rng: np.random.Generator
+    affine: Affine,
+    *,
+    num_frames: int,
+    size: tuple[int, int],
+    drift: float,
+    rng: np.random.Generator,
 ) -> list[Affine]:
     """Crops of a slowly moving camera about one still: the pseudo-clip of a picture.
 

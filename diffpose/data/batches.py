@@ -91,9 +91,7 @@ def _draw(
     return degrade(crops, config=mixture.augment, rng=rng), points
 
 
-def _window_of(
-    source: Source, index: int, num_frames: int, rng: np.random.Generator
-) -> Example:
+def _window_of(source: Source, index: int, num_frames: int, rng: np.random.Generator) -> Example:
     if not isinstance(source, ShardSource):
         return source[index]
     length = source.num_frames(index)
@@ -153,7 +151,9 @@ def evaluation_batches(
             crops.append(np.stack([warp(f, affine, size=crop_size) for f in example.frames]))
             affines.append(affine)
             truths.append(example.keypoints[len(example.frames) // 2])
-        points = [apply_affine(a, t).astype(np.float32) for a, t in zip(affines, truths, strict=True)]
+        points = [
+            apply_affine(a, t).astype(np.float32) for a, t in zip(affines, truths, strict=True)
+        ]
         batch = Batch(torch.from_numpy(np.stack(crops)), torch.from_numpy(np.stack(points)))
         yield batch, np.stack(affines), np.stack(truths)
 

@@ -150,7 +150,9 @@ class ShardSource:
                 keypoints, visibility = shard["keypoints"], shard["visibility"]
                 boxes = shard["boxes"]
         except (OSError, KeyError, ValueError) as error:
-            raise FormatError(f"{path.name} is no readable shard ({error}); render it anew.") from None
+            raise FormatError(
+                f"{path.name} is no readable shard ({error}); render it anew."
+            ) from None
         clips, frames = keypoints.shape[:2]
         for clip in range(clips):
             start = clip * frames

@@ -28,8 +28,11 @@ def torso_sizes(truth: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.f
 
     def longest(pairs: tuple[tuple[str, str], ...]) -> NDArray[np.float64]:
         lengths = np.stack([np.linalg.norm(corners[a] - corners[b], axis=-1) for a, b in pairs])
-        return np.where(np.isnan(lengths).all(axis=0), np.nan, np.nanmax(
-            np.nan_to_num(lengths, nan=-1.0), axis=0))
+        return np.where(
+            np.isnan(lengths).all(axis=0),
+            np.nan,
+            np.nanmax(np.nan_to_num(lengths, nan=-1.0), axis=0),
+        )
 
     diagonal = longest((("left_shoulder", "right_hip"), ("right_shoulder", "left_hip")))
     side = longest((("left_shoulder", "left_hip"), ("right_shoulder", "right_hip")))

@@ -156,7 +156,9 @@ class Estimator:
             Poses in video pixels. A window's noise never depends on its batch.
         """
         count, hypotheses = len(features), sampling.num_hypotheses
-        marks = [sampling.seed * 1_000_003 + s for s in (seeds if seeds is not None else [0] * count)]
+        marks = [
+            sampling.seed * 1_000_003 + s for s in (seeds if seeds is not None else [0] * count)
+        ]
         shape = (len(self.skeleton), *self.heatmap_size)
         noise = hypothesis_noise(marks, num_hypotheses=hypotheses, shape=shape)
         rows = features.repeat(hypotheses)

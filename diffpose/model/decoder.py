@@ -124,9 +124,7 @@ class PoseDecoder(nn.Module):
         low = self.feature_low(feature)
         middle = self.feature_middle(low)
         high = self.feature_high(middle)
-        return Features(
-            self.low.prepare(low), self.middle.prepare(middle), self.high.prepare(high)
-        )
+        return Features(self.low.prepare(low), self.middle.prepare(middle), self.high.prepare(high))
 
     def forward(self, x: Tensor, timesteps: Tensor, features: Features) -> tuple[Tensor, Tensor]:
         """One denoising step.

@@ -122,9 +122,7 @@ class LowScale(nn.Module):
 class HighScale(nn.Module):
     """A higher scale: the same with convolutions, whose cost grows with the cells only."""
 
-    def __init__(
-        self, heat_width: int, width: int, *, num_keypoints: int, per_joint: bool
-    ) -> None:
+    def __init__(self, heat_width: int, width: int, *, num_keypoints: int, per_joint: bool) -> None:
         super().__init__()
         refined = max(8, width // 2)
         self.refine = conv_block(heat_width, refined)

@@ -143,10 +143,14 @@ def parse_training_config(values: Mapping[str, Any]) -> TrainingConfig:
     if not stages:
         raise SettingsError("Expected at least one [[stages]] table in the training config.")
     stages = tuple(
-        replace(s, crop_size=model.crop_size, sigma=model.sigma) if s.objective == "diffusion" else s
+        replace(s, crop_size=model.crop_size, sigma=model.sigma)
+        if s.objective == "diffusion"
+        else s
         for s in stages
     )
-    return _build(TrainingConfig, {"model": model, "data": data, "stages": stages, **rest}, "config")
+    return _build(
+        TrainingConfig, {"model": model, "data": data, "stages": stages, **rest}, "config"
+    )
 
 
 def load_training_config(path: Path) -> TrainingConfig:

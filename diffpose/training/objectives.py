@@ -70,8 +70,6 @@ def heatmap_loss(predicted: Tensor, keypoints: Tensor, *, stride: int, sigma: fl
     """
     size = (predicted.shape[-2], predicted.shape[-1])
     target = heatmap.encode(keypoints, size=size, stride=stride, sigma=sigma)
-    share = annotated(keypoints) & inside(
-        keypoints, crop_size=(size[0] * stride, size[1] * stride)
-    )
+    share = annotated(keypoints) & inside(keypoints, crop_size=(size[0] * stride, size[1] * stride))
     error = (predicted.float() - target).square().mean(dim=(-2, -1))
     return (error * share).sum() / share.sum().clamp(min=1)

@@ -62,17 +62,13 @@ def diffusion_loss(
     features = encode_windows(network, batch.crops, frozen=stage.backbone_rate == 0)
     draws = stage.noise_draws
     keypoints = batch.keypoints.repeat_interleave(draws, dim=0)
-    truth = heatmap.encode(
-        keypoints, size=config.heatmap_size, stride=STRIDE, sigma=config.sigma
-    )
+    truth = heatmap.encode(keypoints, size=config.heatmap_size, stride=STRIDE, sigma=config.sigma)
     x_0 = (2 * truth - 1) * config.signal_scale
     timesteps = _draw_timesteps(len(keypoints), schedule, stage, generator).to(x_0.device)
     noise = torch.randn(x_0.shape, generator=generator).to(x_0.device)
     x_t = schedule.add_noise(x_0, noise, timesteps)
     x_t = torch.where(annotated(keypoints)[:, :, None, None], x_t, noise)
-    output, outside = network.decoder(
-        x_t / config.signal_scale, timesteps, features.repeat(draws)
-    )
+    output, outside = network.decoder(x_t / config.signal_scale, timesteps, features.repeat(draws))
     if config.output == "posterior":
         return posterior_loss(output, outside, keypoints, stride=STRIDE, sigma=config.sigma)
     return heatmap_loss(output, keypoints, stride=STRIDE, sigma=config.sigma)

@@ -1,0 +1,74 @@
+"""Laws of PCK."""
+
+import numpy as np
+import pytest
+
+from diffpose.evaluation.pck import limb_pck, pck, torso_sizes
+from diffpose.skeleton import LIMB_KEYPOINTS, LSP14
+
+RNG = np.random.default_rng(0)
+
+
+def people(count=6):
+    return RNG.normal(size=(count, 14, 2)) * 50
+
+
+def test_truth_itself_scores_one_and_nothing_scores_zero():
+    truth = people()
+
+    assert limb_pck(truth, truth, LSP14, threshold=0.0) == 1
+    assert limb_pck(np.full_like(truth, np.nan), truth, LSP14, threshold=0.2) == 0
+
+
+def test_the_torso_is_the_longer_diagonal():
+    truth = np.full((1, 14, 2), np.nan)
+    truth[0, LSP14.index("left_shoulder")] = (0, 0)
+    truth[0, LSP14.index("right_hip")] = (30, 40)
+    truth[0, LSP14.index("right_shoulder")] = (0, 0)
+    truth[0, LSP14.index("left_hip")] = (6, 8)
+
+    assert torso_sizes(truth, LSP14)[0] == pytest.approx(50)
+
+
+def test_without_a_diagonal_the_side_counts_and_without_a_side_the_person_is_left_out():
+    truth = np.full((2, 14, 2), np.nan)
+    truth[0, LSP14.index("left_shoulder")] = (0, 0)
+    truth[0, LSP14.index("left_hip")] = (0, 7)
+
+    np.testing.assert_allclose(torso_sizes(truth, LSP14), [7, np.nan])
+
+
+def test_exactly_at_the_threshold_is_close_enough():
+    truth = np.zeros((1, 1, 2))
+    sizes = np.array([10.0])
+
+    assert pck(np.array([[[2.0, 0]]]), truth, sizes=sizes, threshold=0.2)[0] == 1
+    assert pck(np.array([[[2.001, 0]]]), truth, sizes=sizes, threshold=0.2)[0] == 0
+
+
+def test_keypoints_without_truth_do_not_count():
+    truth = people()
+    predicted = truth.copy()
+    truth[:, LSP14.index("left_wrist")] = np.nan
+    predicted[:, LSP14.index("left_wrist")] += 1000
+
+    assert limb_pck(predicted, truth, LSP14, threshold=0.1) == 1
+
+
+def test_the_order_of_people_does_not_matter():
+    truth = people(20)
+    predicted = truth + RNG.normal(size=truth.shape) * 15
+    order = RNG.permutation(20)
+
+    assert limb_pck(predicted, truth, LSP14, threshold=0.2) == limb_pck(
+        predicted[order], truth[order], LSP14, threshold=0.2
+    )
+
+
+def test_the_head_is_no_limb():
+    truth = people()
+    predicted = truth.copy()
+    predicted[:, [LSP14.index("head"), LSP14.index("neck")]] += 1000
+
+    assert "head" not in LIMB_KEYPOINTS
+    assert limb_pck(predicted, truth, LSP14, threshold=0.0) == 1
