@@ -1,4 +1,4 @@
-"""Which backbone learns most in equal CPU time: a plain heatmap head on LSPET, no STRL, no diffusion.
+"""Which backbone learns most in equal CPU time, with a plain heatmap head on LSPET.
 
     python benchmarks/backbones.py DATA/lspet resnet18 mobilenetv4_conv_small --cpu-seconds 300
 

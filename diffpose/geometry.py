@@ -53,7 +53,7 @@ def box_of_points(points: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Intersection over union of every box of ``a`` (N, 4) with every box of ``b`` (M, 4); (N, M)."""
+    """Intersection over union (N, M) of boxes ``a`` (N, 4) with boxes ``b`` (M, 4)."""
     a = np.asarray(a, dtype=np.float64).reshape(-1, 4)
     b = np.asarray(b, dtype=np.float64).reshape(-1, 4)
     corner = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])

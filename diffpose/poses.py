@@ -88,6 +88,7 @@ class VideoInfo(_Record):
 
     @property
     def num_frames(self) -> int:
+        """N."""
         return len(self.times_s)
 
     @property

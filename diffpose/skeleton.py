@@ -74,7 +74,7 @@ _SAME_POINT = {"head_top": "head", "head_bottom": "neck"}
 
 
 def keypoint_map(source: Skeleton, target: Skeleton) -> NDArray[np.int64]:
-    """For every keypoint of ``target`` its index in ``source``, -1 where it has none; (K_target,)."""
+    """Index in ``source`` of every keypoint of ``target``, (K_target,); -1 where it has none."""
     canonical = [_SAME_POINT.get(name, name) for name in source.keypoints]
     wanted = [_SAME_POINT.get(name, name) for name in target.keypoints]
     return np.array([canonical.index(n) if n in canonical else -1 for n in wanted], dtype=np.int64)
@@ -104,23 +104,50 @@ def convert(
 
 
 _COCO_SIGMAS = (
-    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072,
-    0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089,
-)  # fmt: skip
+    0.026,
+    0.025,
+    0.025,
+    0.035,
+    0.035,
+    0.079,
+    0.079,
+    0.072,
+    0.072,
+    0.062,
+    0.062,
+    0.107,
+    0.107,
+    0.087,
+    0.087,
+    0.089,
+    0.089,
+)
 _COCO_KEYPOINTS = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear",
-    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
-    "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
 
 
 def _sides(*pairs: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((f"{side}_{a}", f"{side}_{b}") for side in ("left", "right") for a, b in pairs)
 
 
-_LIMBS = _sides(
-    ("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle")
-)  # fmt: skip
+_LIMBS = _sides(("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 
 COCO17 = Skeleton(
     name="coco17",
@@ -150,7 +177,7 @@ HALPE26 = Skeleton(
         "right_small_toe",
         "left_heel",
         "right_heel",
-    ),  # fmt: skip
+    ),
     edges=(
         *_LIMBS,
         ("head", "neck"),
@@ -184,7 +211,7 @@ POSETRACK15 = Skeleton(
         "head_bottom",
         "nose",
         "head_top",
-    ),  # fmt: skip
+    ),
     edges=(
         *_LIMBS,
         ("head_bottom", "nose"),
@@ -210,7 +237,7 @@ POSETRACK15 = Skeleton(
         0.026,
         0.026,
         0.026,
-    ),  # fmt: skip
+    ),
 )
 
 LSP14 = Skeleton(
@@ -230,7 +257,7 @@ LSP14 = Skeleton(
         "left_wrist",
         "neck",
         "head",
-    ),  # fmt: skip
+    ),
     edges=(*_LIMBS, ("neck", "head"), ("neck", "left_shoulder"), ("neck", "right_shoulder")),
     sigmas=(
         0.089,
@@ -247,7 +274,7 @@ LSP14 = Skeleton(
         0.062,
         0.026,
         0.026,
-    ),  # fmt: skip
+    ),
 )
 
 SKELETONS = {s.name: s for s in (COCO17, HALPE26, POSETRACK15, LSP14)}

@@ -7,7 +7,7 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from diffpose.errors import SettingsError
 
@@ -80,7 +80,7 @@ _STD = (0.229, 0.224, 0.225)
 
 
 def normalise(crops: Tensor) -> Tensor:
-    """RGB uint8 crops (N, H, W, 3) to what the backbone reads: (N, 3, H, W), ImageNet statistics."""
+    """RGB uint8 crops (N, H, W, 3) to (N, 3, H, W) in ImageNet statistics."""
     frames = crops.permute(0, 3, 1, 2).float() / 255
     mean = torch.tensor(_MEAN, device=crops.device).view(1, 3, 1, 1)
     std = torch.tensor(_STD, device=crops.device).view(1, 3, 1, 1)
