@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -137,7 +136,7 @@ class FakeFeatures:
 class FakeEstimator:
     """Keypoint k is the dot in the window's k-th frame; those past T repeat the centre frame's.
 
-    Hypotheses scatter about it by noise of the window's seed, one pixel of the video wide.
+    Hypotheses scatter about it by noise of the two seeds, one pixel of the video wide.
     ``num_encoded`` counts the crops that went through the backbone, ``fail_after`` many windows
     the next is an error (a crash).
     """
@@ -174,23 +173,24 @@ class FakeEstimator:
     def sample(
         self,
         features: FakeFeatures,
-        crops_affine: np.ndarray,
+        affines: np.ndarray,
         sampling: SamplingConfig,
         *,
-        seeds: Any = None,
+        seeds: Sequence[int] | None = None,
     ) -> FakePoses:
         if self.fail_after is not None and self.num_sampled + len(features) > self.fail_after:
             raise MemoryError("the machine went down")
         self.num_sampled += len(features)
-        seeds = np.zeros(len(features), np.int64) if seeds is None else seeds
+        seeds = [0] * len(features) if seeds is None else seeds
         count, num = sampling.num_hypotheses, len(self.skeleton)
         keypoints = np.zeros((len(features), num, 2), np.float32)
         noise = np.zeros((len(features), count, num, 2))
         for b, crops in enumerate(features.crops.numpy()):
             dots = np.stack([_centroid(crop[0].astype(float)) for crop in crops])
             frames = [k if k < len(dots) else self.radius for k in range(num)]
-            keypoints[b] = apply_affine(invert_affine(crops_affine[b]), dots[frames])
-            noise[b] = np.random.default_rng(int(seeds[b])).normal(size=(count, num, 2))
+            keypoints[b] = apply_affine(invert_affine(affines[b]), dots[frames])
+            rng = np.random.default_rng((sampling.seed, seeds[b]))
+            noise[b] = rng.normal(size=(count, num, 2))
         return FakePoses(
             keypoints=keypoints,
             confidence=np.full((len(features), num), 0.75, np.float32),

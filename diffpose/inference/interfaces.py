@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffpose.geometry import Size
-from diffpose.poses import FloatArray, IntArray, SamplingConfig, VideoInfo
+from diffpose.poses import FloatArray, SamplingConfig, VideoInfo
 from diffpose.skeleton import Skeleton
 from diffpose.tracking.associate import Detections
 
@@ -116,9 +116,9 @@ class PoseEstimator(Protocol):
     def sample(
         self,
         features: Any,
-        crops_affine: FloatArray,
+        affines: NDArray[np.float64],
         sampling: SamplingConfig,
         *,
-        seeds: IntArray | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> Poses:
-        """Poses of B windows; a window's noise depends on its seed only."""
+        """Poses of B windows; noise depends on ``sampling.seed`` and the window's seed only."""

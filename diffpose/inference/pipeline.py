@@ -37,11 +37,11 @@ __all__ = [
     "detect_tracks",
     "estimate_poses",
     "iter_poses",
-    "noise_seeds",
     "order_of_boxes",
     "sample_window",
     "tracks_from_boxes",
     "window_at",
+    "window_seeds",
 ]
 
 _ENCODE_BATCH = 32  # crops a call of the backbone
@@ -220,17 +220,16 @@ def sample_window(
     With its features in the cache this runs the decoder only.
     """
     features = window_features(window, video=video, estimator=estimator, cache=cache)
-    seeds = noise_seeds(sampling.seed, np.array([window.track_id]), np.array([window.centre]))
-    return estimator.sample(features, window.crop[None], sampling, seeds=seeds)
+    seeds = window_seeds(np.array([window.track_id]), np.array([window.centre]))
+    affines = window.crop.astype(np.float64)[None]
+    return estimator.sample(features, affines, sampling, seeds=seeds)
 
 
-def noise_seeds(seed: int, track_ids: IntArray, frames: IntArray) -> NDArray[np.int64]:
-    """One seed a window, (n,) in 0 .. 2**63 - 1, from the run's seed, the track and the frame."""
-    states = [
-        np.random.SeedSequence((seed, int(track_id), int(frame))).generate_state(1, np.uint64)[0]
-        for track_id, frame in zip(track_ids, frames, strict=True)
-    ]
-    return (np.array(states, dtype=np.uint64) >> np.uint64(1)).astype(np.int64)
+def window_seeds(track_ids: IntArray, frames: IntArray) -> list[int]:
+    """One seed a window, 0 to 2**63 - 1: its noise depends on it and on ``SamplingConfig.seed``."""
+    pairs = zip(track_ids.tolist(), frames.tolist(), strict=True)
+    states = (np.random.SeedSequence(pair).generate_state(1, np.uint64)[0] for pair in pairs)
+    return [int(state) >> 1 for state in states]
 
 
 def _compute(
@@ -250,11 +249,11 @@ def _compute(
         views = torch.cat(parts)
         _finish(views, timings)
     with _timed(timings, "strl"):
-        index = torch.from_numpy(chunk.view_index.astype(np.int64)).to(views.device)
+        index = torch.from_numpy(chunk.view_index).to(views.device)
         features = estimator.fuse(views[index])
         _finish(views, timings)
     with _timed(timings, "decoder"):
-        seeds = noise_seeds(sampling.seed, chunk.track_ids, chunk.centres)
+        seeds = window_seeds(chunk.track_ids, chunk.centres)
         poses = estimator.sample(features, chunk.crops, sampling, seeds=seeds)
     return PoseChunk(
         track_ids=chunk.track_ids,

@@ -72,10 +72,10 @@ class Chunk:
     video_id: str
     track_ids: IntArray
     frames: IntArray
-    crops: FloatArray
+    crops: NDArray[np.float64]
     view_frames: IntArray
-    view_crops: FloatArray
-    view_index: IntArray
+    view_crops: NDArray[np.float64]
+    view_index: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -230,7 +230,9 @@ class _Cut:
         return run.boxes[begin : part.stop + self.radius - first]
 
 
-def _chunk(video_id: str, track_ids: IntArray, frames: IntArray, crops: FloatArray) -> Chunk:
+def _chunk(
+    video_id: str, track_ids: IntArray, frames: IntArray, crops: NDArray[np.float64]
+) -> Chunk:
     """Find out which pictures the windows share."""
     window_of = np.repeat(np.arange(len(frames)), frames.shape[1])
     flat = crops[window_of].reshape(-1, 6)

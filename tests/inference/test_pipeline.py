@@ -12,9 +12,9 @@ from diffpose.inference.pipeline import (
     PoseChunk,
     estimate_poses,
     iter_poses,
-    noise_seeds,
     sample_window,
     window_at,
+    window_seeds,
 )
 from diffpose.inference.windows import ChunkConfig, CropSharing, plan_chunks
 from diffpose.poses import PoseSequence, SamplingConfig, Track
@@ -275,12 +275,12 @@ def test_pictures_give_one_pose_for_each_box() -> None:
     assert video.reads == [0, 2]
 
 
-def test_noise_depends_on_seed_track_and_frame() -> None:
-    keys = [(s, t, f) for s in (0, 1) for t in (0, 1) for f in (0, 1)]
+def test_the_seed_of_a_window_depends_on_its_track_and_frame_only() -> None:
+    ids, frames = np.repeat(np.arange(20), 30), np.tile(np.arange(30), 20)
 
-    seeds = [noise_seeds(s, np.array([t]), np.array([f]))[0] for s, t, f in keys]
+    seeds = window_seeds(ids, frames)
 
-    assert len(set(seeds)) == 8
+    assert len(set(seeds)) == 600
     assert min(seeds) >= 0
-    together = noise_seeds(1, np.array([0, 1]), np.array([1, 0]))
-    np.testing.assert_array_equal(together, [seeds[5], seeds[6]])
+    assert max(seeds) < 2**63
+    assert window_seeds(ids[77:78], frames[77:78]) == seeds[77:78]
