@@ -1,0 +1,127 @@
+"""Laws of weights files: what is saved comes back; what is damaged is named."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from diffpose.errors import WeightsError
+from diffpose.model.config import preset
+from diffpose.model.network import DiffPose
+from diffpose.model.weights import (
+    file_hash,
+    load_tensors,
+    load_vit_weights,
+    load_weights,
+    save_weights,
+)
+
+TINY = replace(
+    preset("small"), name="tiny", crop_size=(64, 64), radius=0, width=32, strl_layers=1,
+    decoder_widths=(32, 16, 16), correlation_layers=1, heads=2,
+)  # fmt: skip
+TINY_VIT = replace(TINY, backbone="vit_tiny_patch16_224")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, DiffPose(TINY), training={"steps": 3}, dtype=torch.float32)
+    return path
+
+
+def test_weights_carry_their_config_and_come_back_bit_equal(tmp_path):
+    network = DiffPose(TINY).eval()
+    path = tmp_path / "tiny.safetensors"
+
+    save_weights(path, network, training={"steps": 3}, dtype=torch.float32)
+    again = load_weights(path)
+
+    assert again.config == TINY
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+
+
+def test_half_precision_halves_the_file(saved, tmp_path):
+    half = tmp_path / "half.safetensors"
+
+    save_weights(half, load_weights(saved), training={})
+
+    assert half.stat().st_size < 0.55 * saved.stat().st_size
+    assert file_hash(half) != file_hash(saved)
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights at all", b"\x10" * 5000])
+def test_a_file_that_is_no_safetensors_is_named(tmp_path, content):
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(content)
+
+    with pytest.raises(WeightsError, match=r"broken\.safetensors"):
+        load_weights(path)
+
+
+def test_a_truncated_file_and_a_missing_one_are_named(saved, tmp_path):
+    saved.write_bytes(saved.read_bytes()[:-1000])
+
+    with pytest.raises(WeightsError, match="intact"):
+        load_weights(saved)
+    with pytest.raises(WeightsError, match="no weights file"):
+        load_weights(tmp_path / "absent.safetensors")
+
+
+def rewrite(path, **changes):
+    tensors, metadata = load_tensors(path)
+    save_file(tensors, path, metadata | changes)
+
+
+def test_weights_of_another_skeleton_are_refused(saved):
+    rewrite(saved, skeleton=json.dumps(["tail", "snout"]))
+
+    with pytest.raises(WeightsError, match="other keypoints"):
+        load_weights(saved)
+
+
+def test_weights_that_do_not_fit_their_config_are_refused(saved):
+    config = TINY.to_dict() | {"width": 64}
+    rewrite(saved, config=json.dumps(config))
+
+    with pytest.raises(WeightsError, match="does not fit its own config"):
+        load_weights(saved)
+
+
+def test_another_format_is_refused(saved):
+    rewrite(saved, format="diffpose-weights-9")
+
+    with pytest.raises(WeightsError, match="diffpose-weights-9"):
+        load_weights(saved)
+
+
+@pytest.mark.parametrize("kind", ["vitpose.pth", "timm.safetensors"])
+def test_vit_weights_come_from_vitpose_and_timm_files(tmp_path, kind):
+    torch.manual_seed(1)
+    donor, network = DiffPose(TINY_VIT), DiffPose(TINY_VIT)
+    state = {k: v.clone() for k, v in donor.backbone.vit.state_dict().items()}
+    path = tmp_path / kind
+    if kind.endswith(".pth"):
+        renamed = {f"backbone.{k}".replace("backbone.norm.", "backbone.last_norm."): v
+                   for k, v in state.items() if k != "cls_token"}  # fmt: skip
+        torch.save({"state_dict": renamed | {"keypoint_head.final.weight": torch.zeros(3)}}, path)
+    else:
+        save_file(state, path)
+
+    load_vit_weights(network, path)
+
+    loaded = network.backbone.vit.state_dict()
+    assert all(torch.equal(loaded[k], state[k]) for k in state if k != "cls_token")
+
+
+def test_vit_weights_of_another_size_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"blocks.0.norm1.weight": torch.zeros(7)}, path)
+
+    with pytest.raises(WeightsError, match="vit_tiny"):
+        load_vit_weights(DiffPose(TINY_VIT), path)
+    with pytest.raises(WeightsError, match="no ViT backbone"):
+        load_vit_weights(DiffPose(TINY), path)
