@@ -1,0 +1,1 @@
+"""The picture with poses, boxes and heatmap over it."""

@@ -1,0 +1,38 @@
+"""The canvas as a Gradio component: a static template, its script, and one server function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+FOLDER = Path(__file__).parent
+SCRIPTS = ("frames.js", "draw.js", "live.js", "canvas.js", "input.js")
+
+
+def pose_canvas(
+    start: dict[str, Any], resample: Callable[[Any], dict[str, Any]], **options: Any
+) -> gr.HTML:
+    """A component that shows `app.session.Session.view`.
+
+    Its events are ``person_picked``, ``box_drawn`` and ``joint_picked``. The template holds no
+    placeholders, because Gradio would evaluate them as code: all text from outside reaches the
+    page through ``textContent``. It is no subclass, because Gradio writes a ``.pyi`` file beside
+    the module of every subclass of its components.
+
+    Args:
+        start: Initial settings: ``steps``, ``hypotheses``, ``joint``, ``layers``.
+        resample: Called by the page with a `app.payloads.ResampleRequest` as JSON.
+        options: Passed on to `gradio.HTML`.
+    """
+    return gr.HTML(
+        value={"start": start},
+        html_template=(FOLDER / "canvas.html").read_text(encoding="utf-8"),
+        css_template=(FOLDER / "canvas.css").read_text(encoding="utf-8"),
+        js_on_load="\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        apply_default_css=False,
+        server_functions=[resample],
+        **options,
+    )

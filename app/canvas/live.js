@@ -1,0 +1,36 @@
+// The current frame, sampled again with the sliders' settings. One request is in flight at a time;
+// an answer counts only if it carries the sequence number of the wish that is still the newest.
+
+function createLive(resample, onAnswer) {
+  let sequence = 0, desired = null, flying = null, answer = null, timer = 0;
+
+  const keyOf = (w) => [w.clip, w.revision, w.track, w.frame, w.steps, w.hypotheses, w.keypoint].join('/');
+
+  async function send() {
+    if (flying || !desired || answer?.key === desired.key) return;
+    const sent = flying = { ...desired, sequence: ++sequence };
+    const started = performance.now();
+    const reply = (await Promise.resolve(resample(sent)).catch(() => null))
+      ?? { ok: false, sequence: sent.sequence, error: 'The server did not answer; try again.' };
+    flying = null;
+    if (desired?.key === sent.key && reply.sequence === sent.sequence) {
+      answer = { ...reply, key: sent.key, waited: performance.now() - started };
+      onAnswer(answer);
+    }
+    send();
+  }
+
+  return {
+    // Want the pose of {session, clip, revision, track, frame, steps, hypotheses, keypoint}, or nothing.
+    ask(next) {
+      clearTimeout(timer);
+      desired = next && { ...next, key: keyOf(next) };
+      if (desired) timer = setTimeout(send, 15);
+    },
+    answerFor: (track, frame, steps, hypotheses) => (answer?.ok && answer.track === track
+      && answer.frame === frame && answer.steps === steps && answer.hypotheses === hypotheses ? answer : null),
+    forget() { answer = null; desired = null; },
+    get idle() { return !flying && (!desired || answer?.key === desired.key); },
+    get answer() { return answer; },
+  };
+}

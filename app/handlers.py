@@ -1,0 +1,310 @@
+"""One function per action of the visitor: payload to session to view."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from diffpose.video.proxy import write_frames
+
+from app import views
+from app.payloads import SEED, DrawnBox, parse_resample
+from app.session import Clip, Session, Status
+from app.workspace import Workspace
+from diffpose.errors import CancelledError, DiffPoseError, InputError, NoPersonError
+from diffpose.formats.coco import write_coco_dataset
+from diffpose.formats.native import write_native
+from diffpose.formats.overlay import write_overlay
+from diffpose.formats.table import write_csv
+from diffpose.inference.pipeline import detect_tracks, iter_poses, sample_window, window_at
+from diffpose.poses import Provenance, SamplingConfig
+from diffpose.video.decode import Video
+
+JPEG_QUALITY = 88
+EXPORTS = {"CSV": "poses.csv", "COCO": "poses.coco.json", "JSON": "poses.json", "MP4": "poses.mp4"}
+"""What can be downloaded, and under which name."""
+
+_TICK_S = 0.25
+_HANDOVER_S = 20.0  # for the job of the clip before to notice that it is cancelled
+
+logger = logging.getLogger(__name__)
+
+
+def run_job(session: Session, work: Callable[[], str], *, wait_s: float = 0.2) -> Iterator[None]:
+    """Do long work in a thread; yield whenever the page should look again.
+
+    The words ``work`` returns are the final status; so is the message of what it raises. If the
+    page goes away the work is cancelled. A job that still runs is waited for ``wait_s`` seconds.
+    """
+    if not session.job_lock.acquire(timeout=wait_s):
+        session.status = Status("Still at work; press Cancel first.", "error", True)
+        yield
+        return
+    session.cancel.clear()
+    session.status = Status("Starting", "info", True)
+    finished: queue.Queue[Status] = queue.Queue()
+    thread = threading.Thread(target=lambda: finished.put(_outcome(work)), daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            yield
+            thread.join(_TICK_S)
+        session.status = finished.get()
+    finally:
+        session.cancel.set()
+        thread.join()
+        session.job_lock.release()
+    yield
+
+
+def _outcome(work: Callable[[], str]) -> Status:
+    try:
+        return Status(work(), "done")
+    except CancelledError as error:
+        return Status(str(error), "info")
+    except DiffPoseError as error:
+        return Status(str(error), "error")
+    except OSError as error:
+        return Status(f"A file could not be read or written ({error.strerror}).", "error")
+    except Exception:
+        logger.exception("A job failed.")
+        return Status("Something went wrong inside DiffPose; its log has the details.", "error")
+
+
+def open_example(workspace: Workspace, session: Session, name: str) -> Iterator[None]:
+    """Show an example clip and find its people."""
+    path = workspace.examples().get(name)
+    if path is None:
+        session.status = Status("There is no such example; choose another.", "error")
+        return iter((None,))
+    return _open(workspace, session, path, name)
+
+
+def open_upload(workspace: Workspace, session: Session, upload: str) -> Iterator[None]:
+    """Take over an uploaded file, show it and find its people."""
+    folder = session.private / "upload"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    path = Path(shutil.move(upload, folder / Path(upload).name))
+    return _open(workspace, session, path, path.name)
+
+
+def _open(workspace: Workspace, session: Session, path: Path, name: str) -> Iterator[None]:
+    session.cancel.set()  # whatever runs belongs to the clip that goes
+
+    def work() -> str:
+        session.progress(None, f"Opening {name}")
+        video = Video(path)
+        num_frames = min(video.info.num_frames, workspace.settings.max_frames)
+        clip = Clip(video, name=name, folder=session.folder, num_frames=num_frames)
+        clip.write_times(_truth(path))
+        session.replace_clip(clip)
+        with Video(path, info=video.info) as reading:
+            write_frames(
+                reading, clip.frames_folder, start=0, stop=num_frames,
+                max_side=workspace.settings.frame_side, quality=JPEG_QUALITY,
+                progress=_counting(session, clip), cancelled=session.cancelled,
+            )  # fmt: skip
+        clip.ready = num_frames
+        return _with_warnings(_find_people(workspace, session, clip), clip)
+
+    return run_job(session, work, wait_s=_HANDOVER_S)
+
+
+def _counting(session: Session, clip: Clip) -> Callable[[float, str], None]:
+    def progress(fraction: float, words: str) -> None:
+        clip.ready = max(clip.ready, int(fraction * clip.num_frames + 1e-6))
+        session.progress(0.5 * fraction, f"Reading frames: {clip.ready} of {clip.num_frames}")
+
+    return progress
+
+
+def _with_warnings(words: str, clip: Clip) -> str:
+    notes = list(clip.info.warnings)
+    if clip.num_frames < clip.info.num_frames:
+        notes.append(f"Only the first {clip.num_frames} frames are used.")
+    return " ".join([words, *notes])
+
+
+def _find_people(workspace: Workspace, session: Session, clip: Clip) -> str:
+    session.progress(0.5, "Looking for people")
+    try:
+        with Video(clip.info.path, info=clip.info) as video:
+            tracks = detect_tracks(
+                video, workspace.finder, start=0, stop=clip.num_frames,
+                progress=lambda fraction, words: session.progress(0.5 + 0.5 * fraction, words),
+                cancelled=session.cancelled,
+            )  # fmt: skip
+    except NoPersonError:
+        clip.searched = True
+        raise NoPersonError(
+            "Nobody was found in this clip. Press Draw box and drag a box around the person."
+        ) from None
+    clip.set_detected(tracks)
+    session.choose(min(clip.tracks))
+    found = "One person" if len(tracks) == 1 else f"{len(tracks)} people"
+    choose = "" if len(tracks) == 1 else " Click the one you want, then"
+    return f"{found} found.{choose} {'p' if choose else 'P'}ress Find poses."
+
+
+def find_poses(workspace: Workspace, session: Session, sampling: SamplingConfig) -> Iterator[None]:
+    """Estimate the chosen person's poses in every frame; they are shown as they come."""
+
+    def work() -> str:
+        clip = _clip(session)
+        if not clip.tracks and not clip.searched:
+            _find_people(workspace, session, clip)
+        person = session.person
+        if person is None:
+            raise NoPersonError("Nobody is chosen. Click a person, or press Draw box and draw one.")
+        held = clip.start_poses(person, sampling)
+        with Video(clip.info.path, info=clip.info) as video:
+            for chunk in iter_poses(
+                video, [clip.tracks[person]], workspace.estimator, sampling,
+                start=0, stop=clip.num_frames,
+                progress=lambda fraction, words: session.progress(fraction, f"Poses: {words}"),
+                cancelled=session.cancelled,
+            ):  # fmt: skip
+                clip.add_poses(person, chunk)
+        return f"Poses found in {len(held.by_frame)} frames of {views.person_name(person).lower()}."
+
+    def with_kept_poses() -> str:
+        try:
+            return work()
+        except CancelledError:
+            clip, person = session.clip, session.person
+            held = clip.poses.get(person) if clip and person is not None else None
+            kept = len(held.by_frame) if held else 0
+            raise CancelledError(f"Cancelled. {kept} finished frames are kept.") from None
+
+    return run_job(session, with_kept_poses)
+
+
+def cancel(session: Session) -> None:
+    """Ask the running job to stop."""
+    if session.status.running:
+        session.cancel.set()
+        session.status = Status("Stopping", "info", True)
+
+
+def draw_box(session: Session, drawn: DrawnBox) -> None:
+    """Add a person by a drawn box, or correct a box; the person is chosen."""
+    clip = _clip(session)
+    person = clip.draw_box(drawn.frame, drawn.box, track=drawn.track)
+    session.choose(person)
+    session.revision += 1
+    name = views.person_name(person)
+    words = f"{name} added" if drawn.track is None else f"Box of {name.lower()} corrected"
+    if not session.status.running:
+        session.status = Status(f"{words} in frame {drawn.frame + 1}. Press Find poses.", "info")
+
+
+def resample(workspace: Workspace, payload: Any) -> views.Json:
+    """The pose of one frame with the sliders' settings, with the chosen keypoint's heatmap.
+
+    Never raises: the page gets ``{"ok": false, "error": ...}`` and its own sequence number.
+    """
+    sequence = payload.get("sequence") if isinstance(payload, dict) else None
+    try:
+        return {"ok": True, **_resample(workspace, payload)}
+    except DiffPoseError as error:
+        return {"ok": False, "sequence": sequence, "error": str(error)}
+
+
+def _resample(workspace: Workspace, payload: Any) -> views.Json:
+    request = parse_resample(payload)
+    session, estimator = workspace.session(request.session), workspace.estimator
+    clip = _clip(session)
+    track = clip.tracks.get(request.track)
+    if clip.clip_id != request.clip or track is None or request.frame >= clip.num_frames:
+        raise InputError("This frame or person is no longer there; choose another.")
+    if request.keypoint >= len(estimator.skeleton):
+        raise InputError(f"There is no keypoint {request.keypoint}; choose one of the list.")
+    with clip.video_lock:
+        window = window_at(clip.video, track, estimator, frame=request.frame)
+        if window is None:
+            raise InputError("The chosen person has no box in this frame; press Draw box.")
+        poses = sample_window(
+            clip.video, window, estimator, request.sampling, cache=workspace.features
+        )
+    heatmap = poses.heatmaps[0, request.keypoint]
+    return {
+        "sequence": request.sequence,
+        "track": request.track,
+        "frame": request.frame,
+        "keypoint": request.keypoint,
+        "steps": request.sampling.num_steps,
+        "hypotheses": request.sampling.num_hypotheses,
+        "pose": views.pose_rows(poses.keypoints[0], poses.confidence[0], poses.covariance[0]),
+        "ghosts": views.ghosts_view(poses.hypotheses[0]),
+        "heat": views.heat_view(heatmap, window.crop, crop_size=estimator.crop_size),
+    }
+
+
+def export(workspace: Workspace, session: Session, kind: str) -> Iterator[None]:
+    """Write the poses of everybody in a format and offer the file."""
+
+    def work() -> str:
+        clip, estimator = _clip(session), workspace.estimator
+        sequences = clip.sequences(estimator.skeleton)
+        if not sequences:
+            raise InputError("There are no poses yet; press Find poses first.")
+        folder = session.folder / "exports"
+        folder.mkdir(exist_ok=True)
+        name = f"{Path(clip.name).stem.replace(' ', '_')}.{EXPORTS[kind]}"
+        path = folder / name
+        session.progress(None, f"Writing {name}")
+        provenance = _provenance(workspace, clip)
+        if kind == "CSV":
+            write_csv(path, sequences, clip.info)
+        elif kind == "COCO":
+            write_coco_dataset(path, sequences, clip.info, provenance)
+        elif kind == "JSON":
+            write_native(path, sequences, clip.info, provenance)
+        else:
+            with Video(clip.info.path, info=clip.info) as video:
+                write_overlay(
+                    path, video, sequences, progress=session.progress, cancelled=session.cancelled
+                )
+        count = session.download["count"] + 1 if session.download else 1
+        session.download = {"path": str(path), "name": name, "count": count}
+        return f"{name} is ready."
+
+    return run_job(session, work)
+
+
+def _provenance(workspace: Workspace, clip: Clip) -> Provenance:
+    """Settings of the newest run of every person; they differ only if the visitor changed them."""
+    estimator = workspace.estimator
+    runs = {p: held.sampling for p, held in clip.poses.items() if held.sampling is not None}
+    newest = list(runs.values())[-1]
+    settings = {
+        str(p): {"num_steps": s.num_steps, "num_hypotheses": s.num_hypotheses}
+        for p, s in runs.items()
+    }
+    return Provenance(
+        model=estimator.model_name,
+        weights=estimator.weights_hash,
+        num_steps=newest.num_steps,
+        num_hypotheses=newest.num_hypotheses,
+        seed=SEED,
+        extra={"settings_of_tracks": settings},
+    )
+
+
+def _clip(session: Session) -> Clip:
+    if session.clip is None:
+        raise InputError("There is no video yet; choose an example or upload one.")
+    return session.clip
+
+
+def _truth(path: Path) -> Any | None:
+    """True poses that lie beside an example."""
+    truth = path.with_suffix(".truth.json")
+    return json.loads(truth.read_text()).get("poses") if truth.is_file() else None

@@ -1,0 +1,141 @@
+"""What the browser says, checked: JSON objects to dataclasses, or one sentence what is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.settings import MAX_HYPOTHESES, MAX_STEPS
+from diffpose.errors import BoxError, InputError, SettingsError
+from diffpose.poses import SamplingConfig
+
+SEED = 0
+"""All the page's poses come from one seed: equal settings give equal poses."""
+
+
+@dataclass(frozen=True)
+class ResampleRequest:
+    """A wish for the pose of one frame with certain settings.
+
+    Attributes:
+        session: Which session asks.
+        sequence: Number of the wish; the answer carries it back.
+        clip: Which clip of the session.
+        track: Whose pose.
+        frame: Which frame.
+        keypoint: Whose heatmap.
+        sampling: K and E.
+    """
+
+    session: str
+    sequence: int
+    clip: str
+    track: int
+    frame: int
+    keypoint: int
+    sampling: SamplingConfig
+
+
+@dataclass(frozen=True)
+class DrawnBox:
+    """A box drawn or corrected by hand.
+
+    Attributes:
+        frame: Where it was drawn.
+        track: Whose box it corrects; None for a new person.
+        box: x1, y1, x2, y2 in video pixels.
+    """
+
+    frame: int
+    track: int | None
+    box: tuple[float, float, float, float]
+
+
+def parse_sampling(steps: Any, hypotheses: Any) -> SamplingConfig:
+    """K and E from the sliders.
+
+    Raises:
+        SettingsError: One of them is no whole number within what the page offers.
+    """
+    return SamplingConfig(
+        num_steps=_within(steps, "Denoising steps", MAX_STEPS),
+        num_hypotheses=_within(hypotheses, "Ensemble size", MAX_HYPOTHESES),
+        seed=SEED,
+    )
+
+
+def parse_resample(payload: Any) -> ResampleRequest:
+    """The canvas's wish for a live pose.
+
+    Raises:
+        InputError: A field is missing or makes no sense.
+    """
+    fields = _mapping(payload)
+    return ResampleRequest(
+        session=_text(fields, "session"),
+        sequence=_index(fields, "sequence"),
+        clip=_text(fields, "clip"),
+        track=_index(fields, "track"),
+        frame=_index(fields, "frame"),
+        keypoint=_index(fields, "keypoint"),
+        sampling=parse_sampling(fields.get("steps"), fields.get("hypotheses")),
+    )
+
+
+def parse_box(payload: Any) -> DrawnBox:
+    """The canvas's box.
+
+    Raises:
+        InputError: A field is missing, or the box is not four finite numbers.
+    """
+    fields = _mapping(payload)
+    track = None if fields.get("track") is None else _index(fields, "track")
+    box = fields.get("box")
+    good = (
+        isinstance(box, list)
+        and len(box) == 4
+        and all(isinstance(v, int | float) and math.isfinite(v) for v in box)
+    )
+    if not good:
+        raise BoxError(f"Expected a box of four finite numbers (x1, y1, x2, y2), got {box}.")
+    assert isinstance(box, list)
+    x1, y1, x2, y2 = (float(value) for value in box)
+    return DrawnBox(frame=_index(fields, "frame"), track=track, box=(x1, y1, x2, y2))
+
+
+def parse_index(payload: Any, name: str) -> int:
+    """One whole number, 0 or more, of an object from the browser.
+
+    Raises:
+        InputError: It is missing or something else.
+    """
+    return _index(_mapping(payload), name)
+
+
+def _mapping(payload: Any) -> Mapping[str, Any]:
+    if not isinstance(payload, Mapping):
+        raise InputError(f"Expected a JSON object from the page, got {type(payload).__name__}.")
+    return payload
+
+
+def _index(fields: Mapping[str, Any], name: str) -> int:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InputError(f"Expected a whole number of at least 0 as {name}, got {value!r}.")
+    return value
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        raise InputError(f"Expected a short text as {name}, got {type(value).__name__}.")
+    return value
+
+
+def _within(value: Any, what: str, most: int) -> int:
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    if not whole or not 1 <= value <= most:
+        raise SettingsError(f"{what} must be 1 to {most}, got {value}.")
+    return int(value)

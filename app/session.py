@@ -1,0 +1,328 @@
+"""One visitor's work: a clip, its people, their poses, and the files the browser fetches."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app import views
+from app.people import REACH, corrected_track
+from diffpose.errors import InputError
+from diffpose.formats.atomic import atomic_write
+from diffpose.geometry import check_box
+from diffpose.inference.pipeline import PoseChunk, tracks_from_boxes
+from diffpose.poses import FloatArray, PoseSequence, SamplingConfig, Track, VideoInfo
+from diffpose.skeleton import Skeleton
+from diffpose.video.decode import Video
+
+PoseArrays = tuple[FloatArray, FloatArray, FloatArray]
+"""Keypoints (K, 2) video pixels, confidence (K,), covariance (K, 2, 2) px^2."""
+
+
+@dataclass
+class PersonPoses:
+    """Poses of one person as they come in.
+
+    Attributes:
+        generation: Counts the runs; the browser starts reading anew with each.
+        parts: Files of this generation written so far.
+        by_frame: The poses.
+        sampling: Settings of the newest run.
+    """
+
+    generation: int = 0
+    parts: int = 0
+    by_frame: dict[int, PoseArrays] = field(default_factory=dict)
+    sampling: SamplingConfig | None = None
+
+
+@dataclass
+class Status:
+    """What the page says: words, whether they are news, success or an error, and progress."""
+
+    words: str = ""
+    kind: str = "info"
+    running: bool = False
+    fraction: float | None = None
+
+
+class Clip:
+    """A video in a session: frames as pictures for the browser, people, poses.
+
+    Attributes:
+        clip_id: Unguessable; names the clip's folder and its features.
+        video: For single frames; use it under ``video_lock``.
+        num_frames: How many frames are used.
+        ready: How many pictures the browser may fetch.
+        searched: Whether people have been looked for.
+        detected: Tracks of the detector by id.
+        drawn: Hand-made boxes by person and frame.
+        poses: By person.
+    """
+
+    def __init__(self, video: Video, *, name: str, folder: Path, num_frames: int) -> None:
+        self.clip_id = secrets.token_urlsafe(12)
+        self.name = name
+        self.video = video
+        self.video_lock = threading.Lock()
+        self.num_frames = num_frames
+        self.ready = 0
+        self.searched = False
+        self.detected: dict[int, Track] = {}
+        self.drawn: dict[int, dict[int, NDArray[np.float64]]] = {}
+        self.tracks: dict[int, Track] = {}
+        self.poses: dict[int, PersonPoses] = {}
+        self.folder = folder / self.clip_id
+        self.frames_folder = self.folder / "frames"
+        self.frames_folder.mkdir(parents=True)
+        self._tracks_file: Path | None = None
+
+    @property
+    def info(self) -> VideoInfo:
+        """What the video holds."""
+        return self.video.info
+
+    def write_times(self, truth: Sequence[Any] | None) -> None:
+        """Write the file with the frames' times and, for examples, the true poses."""
+        content = views.times_view(self.info.times_s[: self.num_frames], truth)
+        _write_json(self.folder / "times.json", content)
+
+    def set_detected(self, tracks: Iterable[Track]) -> None:
+        """Take over the detector's people, numbered after those drawn already."""
+        first = max(self.drawn, default=-1) + 1
+        moved = (replace(track, track_id=track.track_id + first) for track in tracks)
+        self.detected = {track.track_id: track for track in moved}
+        self.searched = True
+        self._rebuild()
+
+    def draw_box(
+        self, frame: int, box: tuple[float, float, float, float], *, track: int | None
+    ) -> int:
+        """Put a person's box in one frame where the hand drew it; poses it touches are dropped.
+
+        Returns:
+            The person's id; a new one if ``track`` is None.
+        """
+        if not 0 <= frame < self.num_frames:
+            raise InputError(f"Frame {frame} is outside this clip of {self.num_frames} frames.")
+        if track is not None and track not in self.tracks:
+            raise InputError(f"{views.person_name(track)} is not in this clip; choose another.")
+        good = check_box(box, size=self.info.size)
+        person = max(self.tracks, default=-1) + 1 if track is None else track
+        before = self.tracks.get(person)
+        self.drawn.setdefault(person, {})[frame] = good
+        self._rebuild()
+        if before is not None:
+            self._drop_poses(person, _changed_frames(before, self.tracks[person]))
+        return person
+
+    def start_poses(self, person: int, sampling: SamplingConfig) -> PersonPoses:
+        """Begin a run: old poses stay until new ones replace them."""
+        held = self.poses.setdefault(person, PersonPoses())
+        held.generation, held.parts, held.sampling = held.generation + 1, 0, sampling
+        if held.by_frame:
+            self._write_part(person, held.by_frame, gone=())
+        return held
+
+    def add_poses(self, person: int, chunk: PoseChunk) -> None:
+        """Take over finished poses of one person and publish them."""
+        new = {
+            int(frame): (chunk.keypoints[row], chunk.confidence[row], chunk.covariance[row])
+            for row, frame in enumerate(chunk.frames)
+        }
+        self.poses[person].by_frame.update(new)
+        self._write_part(person, new, gone=())
+
+    def sequences(self, skeleton: Skeleton) -> list[PoseSequence]:
+        """All poses, one sequence a person."""
+        result = []
+        for person, held in sorted(self.poses.items()):
+            frames = sorted(held.by_frame)
+            if frames:
+                arrays = [
+                    np.stack(a) for a in zip(*(held.by_frame[f] for f in frames), strict=True)
+                ]
+                result.append(PoseSequence(skeleton, person, np.array(frames), *arrays))
+        return result
+
+    def view(self) -> views.Json:
+        """The clip's addresses and sizes for the canvas."""
+        return {
+            "id": self.clip_id,
+            "name": self.name,
+            "frames": self.num_frames,
+            "ready": self.ready,
+            "width": self.info.width,
+            "height": self.info.height,
+            "url": f"{self.frames_folder}/",
+            "times": str(self.folder / "times.json"),
+        }
+
+    def poses_listing(self) -> dict[str, Any]:
+        """Where the poses of every person lie."""
+        return {
+            str(person): {
+                "generation": held.generation,
+                "parts": held.parts,
+                "base": f"{self._poses_folder(person, held)}/",
+            }
+            for person, held in self.poses.items()
+        }
+
+    @property
+    def tracks_address(self) -> str:
+        """Path of the newest file of boxes; empty if there is none."""
+        return str(self._tracks_file or "")
+
+    def _rebuild(self) -> None:
+        tracks = dict(self.detected)
+        for person, boxes in self.drawn.items():
+            if person in self.detected:
+                # Unrelated pictures: a correction says nothing about the next picture.
+                reach = 1 if self.info.names else REACH
+                base = self.detected[person]
+                tracks[person] = corrected_track(base, boxes, size=self.info.size, reach=reach)
+            else:
+                track = tracks_from_boxes(list(boxes.items()), self.info)[0]
+                tracks[person] = replace(track, track_id=person)
+        self.tracks = tracks
+        # A new name each time: the browser sees by the address that the content is new.
+        path = self.folder / f"tracks-{secrets.token_hex(4)}.json"
+        _write_json(path, views.tracks_view(tracks))
+        self._tracks_file = path
+
+    def _drop_poses(self, person: int, frames: set[int]) -> None:
+        held = self.poses.get(person)
+        gone = frames & set(held.by_frame) if held else set()
+        if held and gone:
+            for frame in gone:
+                del held.by_frame[frame]
+            self._write_part(person, {}, gone=sorted(gone))
+
+    def _write_part(
+        self, person: int, poses: dict[int, PoseArrays], *, gone: Sequence[int]
+    ) -> None:
+        held = self.poses[person]
+        folder = self._poses_folder(person, held)
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = (views.pose_rows(*pose) for pose in poses.values())
+        _write_json(folder / f"{held.parts}.json", views.poses_part(poses, rows, gone))
+        held.parts += 1
+
+    def _poses_folder(self, person: int, held: PersonPoses) -> Path:
+        return self.folder / "poses" / f"{person}-{held.generation}"
+
+
+class Session:
+    """A visitor: at most one clip, at most one job at a time.
+
+    Attributes:
+        session_id: Unguessable; also the name of the public folder.
+        folder: Files the browser may fetch.
+        private: Files it may not.
+        person: The chosen person's id.
+        revision: Counts changes that make a live answer old.
+        download: The newest export, once it is there.
+    """
+
+    def __init__(self, *, folder: Path, private: Path) -> None:
+        self.session_id = folder.name
+        self.folder, self.private = folder, private
+        for path in (folder, private):
+            path.mkdir(parents=True)
+        self.clip: Clip | None = None
+        self.person: int | None = None
+        self.revision = 0
+        self.status = Status("Choose an example or upload a video.")
+        self.download: views.Json | None = None
+        self.cancel = threading.Event()
+        self.job_lock = threading.Lock()
+        self.touched_s = 0.0
+
+    def replace_clip(self, clip: Clip | None) -> None:
+        """Show another clip; the old one's files go."""
+        old, self.clip = self.clip, clip
+        self.person, self.revision = None, self.revision + 1
+        if old is not None:
+            with old.video_lock:
+                old.video.close()
+            shutil.rmtree(old.folder, ignore_errors=True)
+
+    def choose(self, person: int | None) -> None:
+        """Choose a person of the clip.
+
+        Raises:
+            InputError: There is no such person.
+        """
+        if person is not None and (self.clip is None or person not in self.clip.tracks):
+            raise InputError(f"{views.person_name(person)} is not in this clip; choose another.")
+        self.person = person
+
+    def progress(self, fraction: float | None, words: str) -> None:
+        """Say how far the running job is."""
+        self.status = Status(words, "info", True, None if fraction is None else min(1, fraction))
+
+    @property
+    def cancelled(self) -> Callable[[], bool]:
+        """Asked by long work whether to stop."""
+        return self.cancel.is_set
+
+    def view(self, skeleton: Skeleton) -> views.Json:
+        """Everything the canvas shows that is small; the rest it fetches."""
+        clip, status = self.clip, self.status
+        return {
+            "session": self.session_id,
+            "skeleton": views.skeleton_view(skeleton),
+            "clip": clip.view() if clip else None,
+            "tracks": clip.tracks_address if clip else "",
+            "poses": clip.poses_listing() if clip else {},
+            "made": _made(clip),
+            "person": self.person,
+            "revision": self.revision,
+            "download": self.download,
+            "job": {
+                "words": status.words,
+                "kind": status.kind,
+                "running": status.running,
+                "fraction": status.fraction,
+            },
+        }
+
+    def remove(self) -> None:
+        """Stop the work and delete every file."""
+        self.cancel.set()
+        self.replace_clip(None)
+        for path in (self.folder, self.private):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _made(clip: Clip | None) -> views.Json:
+    if clip is None:
+        return {}
+    return {
+        str(person): {"steps": s.num_steps, "hypotheses": s.num_hypotheses}
+        for person, held in clip.poses.items()
+        if (s := held.sampling) is not None
+    }
+
+
+def _changed_frames(before: Track, after: Track) -> set[int]:
+    old = dict(zip(before.frames.tolist(), before.boxes, strict=True))
+    return {
+        frame
+        for frame, box in zip(after.frames.tolist(), after.boxes, strict=True)
+        if frame not in old or not np.allclose(old[frame], box, atol=0.05)
+    }
+
+
+def _write_json(path: Path, content: Any) -> None:
+    atomic_write(path, json.dumps(content, separators=(",", ":"), allow_nan=False))

@@ -1,0 +1,85 @@
+"""What the app can be told from outside: flags and environment variables to frozen settings."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffpose.errors import SettingsError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+MAX_STEPS = 16
+"""Largest K the page offers."""
+
+MAX_HYPOTHESES = 32
+"""Largest E the page offers."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that differs between a laptop, a server and a test.
+
+    Attributes:
+        host: Address to listen on; None for Gradio's default (this machine, for itself).
+        port: Port to listen on; None for Gradio's default (7860 or the next free one).
+        device: Torch device of the models.
+        weights: Weights of the pose model; None for those in `assets/weights`.
+        examples: Folder of the example clips.
+        work: Folder for the sessions' files; None for a temporary one. Emptied at the end.
+        max_frames: Longer videos are cut here.
+        max_upload_mb: Larger uploads are refused.
+        frame_side: Longer side of the pictures sent to the browser, pixels.
+        session_ttl_s: A session untouched for so long is removed, with its files.
+        feature_cache_mb: Memory for features, which make the sliders quick.
+    """
+
+    host: str | None = None
+    port: int | None = None
+    device: str = "cpu"
+    weights: Path | None = None
+    examples: Path = REPOSITORY / "assets" / "examples"
+    work: Path | None = None
+    max_frames: int = 1800
+    max_upload_mb: int = 300
+    frame_side: int = 1280
+    session_ttl_s: float = 3600.0
+    feature_cache_mb: int = 1024
+
+    def __post_init__(self) -> None:
+        for name in ("max_frames", "max_upload_mb", "frame_side", "feature_cache_mb"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"Expected {name} of at least 1, got {getattr(self, name)}.")
+
+
+def read_settings(
+    arguments: Sequence[str], environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """Settings from the command line; what is not there comes from ``DIFFPOSE_*`` variables."""
+    parser = argparse.ArgumentParser(prog="app.py", description="Start the DiffPose app.")
+    parser.add_argument("--host", default=environment.get("DIFFPOSE_HOST"))
+    parser.add_argument("--port", type=int, default=_integer(environment, "DIFFPOSE_PORT"))
+    parser.add_argument("--device", default=environment.get("DIFFPOSE_DEVICE", "cpu"))
+    parser.add_argument("--weights", type=Path, default=_path(environment, "DIFFPOSE_WEIGHTS"))
+    parser.add_argument("--work", type=Path, default=_path(environment, "DIFFPOSE_WORK"))
+    parser.add_argument(
+        "--max-frames", type=int, default=_integer(environment, "DIFFPOSE_MAX_FRAMES") or 1800
+    )
+    return Settings(**vars(parser.parse_args(arguments)))
+
+
+def _integer(environment: Mapping[str, str], name: str) -> int | None:
+    text = environment.get(name)
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingsError(f"Expected a whole number in {name}, got {text!r}.") from None
+
+
+def _path(environment: Mapping[str, str], name: str) -> Path | None:
+    return Path(environment[name]) if environment.get(name) else None

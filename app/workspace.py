@@ -1,0 +1,172 @@
+"""Composition: settings to models, feature cache and sessions."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from app.session import Session
+from app.settings import Settings
+from diffpose.errors import InputError
+from diffpose.inference.features import FeatureCache
+from diffpose.inference.interfaces import PersonFinder, PoseEstimator
+
+GRACE_S = 120.0
+"""A closed page's session waits so long: the network may only have been away."""
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+def load_embedded_estimator(settings: Settings) -> PoseEstimator:
+    """The pose model of the settings; torch is loaded here and not before."""
+    from diffpose.inference.estimator import Estimator
+
+    return Estimator.load(settings.weights, device=settings.device)
+
+
+def load_embedded_finder(settings: Settings) -> PersonFinder:
+    """The person detector that ships with the pose model."""
+    from diffpose.inference.estimator import load_person_detector
+
+    return load_person_detector(device=settings.device)
+
+
+class Workspace:
+    """The app's state on the server; use it in a ``with`` block.
+
+    Args:
+        settings: What was asked for.
+        load_estimator: Makes the pose model when it is first needed.
+        load_finder: Makes the person detector when it is first needed.
+        clock: Seconds, never going back.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        load_estimator: Callable[[Settings], PoseEstimator] = load_embedded_estimator,
+        load_finder: Callable[[Settings], PersonFinder] = load_embedded_finder,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.features = FeatureCache(max_bytes=settings.feature_cache_mb << 20)
+        self._load_estimator, self._load_finder = load_estimator, load_finder
+        self._clock = clock
+        self._load_lock = threading.Lock()
+        self._estimator: PoseEstimator | None = None
+        self._finder: PersonFinder | None = None
+        self._sessions: dict[str, Session] = {}
+        self._pages: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+
+    def __enter__(self) -> Self:
+        base = self.settings.work
+        if base is not None:
+            base.mkdir(parents=True, exist_ok=True)
+        self._root = Path(tempfile.mkdtemp(prefix="diffpose-app-", dir=base)).resolve()
+        for folder in (self.public, self.static, self.uploads, self._root / "private"):
+            folder.mkdir()
+        threading.Thread(target=self._sweep_regularly, name="session-sweeper", daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        for session in list(self._sessions.values()):
+            session.remove()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    @property
+    def public(self) -> Path:
+        """Everything the browser may fetch: one unguessable folder a session, and `static`."""
+        return self._root / "public"
+
+    @property
+    def static(self) -> Path:
+        """Files that are the same for everybody."""
+        return self.public / "static"
+
+    @property
+    def uploads(self) -> Path:
+        """Where Gradio puts uploads before a session takes them over."""
+        return self._root / "uploads"
+
+    @property
+    def estimator(self) -> PoseEstimator:
+        """The pose model, loaded at the first use; its calls take turns (`Estimator`)."""
+        with self._load_lock:
+            if self._estimator is None:
+                self._estimator = self._load_estimator(self.settings)
+            return self._estimator
+
+    @property
+    def finder(self) -> PersonFinder:
+        """The person detector, loaded at the first use."""
+        with self._load_lock:
+            if self._finder is None:
+                self._finder = self._load_finder(self.settings)
+            return self._finder
+
+    def examples(self) -> dict[str, Path]:
+        """The example clips by the name the page shows."""
+        files = sorted(self.settings.examples.glob("*.mp4"))
+        return {path.stem.replace("_", " ").replace("-", " ").capitalize(): path for path in files}
+
+    def open_session(self, page: str) -> Session:
+        """A new session for a page that Gradio knows by the given hash."""
+        name = secrets.token_urlsafe(24)
+        session = Session(folder=self.public / name, private=self._root / "private" / name)
+        session.touched_s = self._clock()
+        with self._lock:
+            self._sessions[name] = session
+            self._pages[page] = name
+        return session
+
+    def session(self, session_id: str | None) -> Session:
+        """The session of an id.
+
+        Raises:
+            InputError: There is none, or no longer.
+        """
+        with self._lock:
+            session = self._sessions.get(session_id or "")
+            if session is None:
+                raise InputError("This page's session has ended; reload the page.")
+            session.touched_s = self._clock()
+            return session
+
+    def page_closed(self, page: str) -> None:
+        """Let the session of a page run out soon."""
+        with self._lock:
+            session = self._sessions.get(self._pages.pop(page, ""))
+            if session is not None:
+                old = self._clock() - self.settings.session_ttl_s + GRACE_S
+                session.touched_s = min(session.touched_s, old)
+
+    def sweep(self) -> None:
+        """Remove the sessions that nobody has touched for long."""
+        oldest = self._clock() - self.settings.session_ttl_s
+        with self._lock:
+            ended = [s for s in self._sessions.values() if s.touched_s < oldest]
+            for session in ended:
+                del self._sessions[session.session_id]
+        for session in ended:
+            session.remove()
+
+    def _sweep_regularly(self) -> None:
+        while not self._stopped.wait(30):
+            self.sweep()
