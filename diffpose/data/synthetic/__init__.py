@@ -1,0 +1,1 @@
+"""Rendered humans with exact labels: avatars, motion, scenes, pictures, shards of them."""
