@@ -72,6 +72,16 @@ class FakeVideo:
             names=names,
         )
 
+    def __enter__(self) -> FakeVideo:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.info.warnings
+
     def frame(self, index: int) -> np.ndarray:
         self.reads.append(index)
         return draw_dots(self.path(index), size=self.info.size, sigma=self.sigma)

@@ -1,0 +1,317 @@
+"""The command line: ``diffpose infer`` and its companions.
+
+Errors meant for the user are one line on stderr and exit code 2; Ctrl-C finishes the part that
+is being computed, says what is kept, and exits with 130.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+
+import typer
+from typer.core import TyperGroup
+
+from diffpose.errors import CancelledError, DiffPoseError, InputError, SettingsError
+from diffpose.poses import PoseSequence, Provenance, SamplingConfig, Track, VideoInfo
+
+if TYPE_CHECKING:
+    from diffpose.inference.interfaces import (
+        Cancelled,
+        FrameSource,
+        PersonFinder,
+        PoseEstimator,
+        Progress,
+    )
+    from diffpose.inference.jobs import Job
+    from diffpose.video.decode import Video
+
+
+class _Hooks(TypedDict):
+    """Arguments that the stages of the pipeline share."""
+
+    start: int
+    stop: int
+    job: Job | None
+    progress: Progress
+    cancelled: Cancelled
+
+
+_INTERRUPTED = 130
+_LISTED = 5  # names in one warning
+
+
+class _Commands(TyperGroup):
+    """Turns DiffPose's errors into one line, for every command."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CancelledError as error:
+            _say(f"diffpose: {error}")
+            raise typer.Exit(_INTERRUPTED) from None
+        except KeyboardInterrupt:
+            _say("diffpose: Stopped.")
+            raise typer.Exit(_INTERRUPTED) from None
+        except DiffPoseError as error:
+            _say(f"diffpose: {' '.join(str(error).split())}")
+            raise typer.Exit(2) from None
+
+
+app = typer.Typer(
+    name="diffpose",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def diffpose() -> None:
+    """Poses from video, with how sure they are."""
+
+
+class OutputFormat(StrEnum):
+    """What ``infer`` writes; see docs/formats.md."""
+
+    JSON = "json"
+    COCO = "coco"
+    CSV = "csv"
+
+
+@app.command()
+def infer(
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="A video, a picture or a folder of pictures.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help='People to estimate: [{"image": ..., "bbox": [x, y, w, h]}].'),
+    ] = None,
+    people: Annotated[
+        str, typer.Option(metavar="N|all", help="The N most prominent people found.")
+    ] = "all",
+    steps: Annotated[int, typer.Option(help="Denoising steps, 1 to 50.")] = 4,
+    ensemble: Annotated[int, typer.Option(help="Hypotheses, 1 to 64.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    frames: Annotated[
+        str,
+        typer.Option("--range", metavar="A:B", help="Frames A to B - 1; either may be left out."),
+    ] = ":",
+    output_format: Annotated[
+        OutputFormat, typer.Option("--format", help="What to write.")
+    ] = OutputFormat.JSON,
+    sequence: Annotated[
+        bool, typer.Option("--sequence", help="The pictures of the folder are a video's frames.")
+    ] = False,
+    fps: Annotated[float, typer.Option(help="Frames a second of a --sequence.")] = 30.0,
+    job: Annotated[
+        Path | None, typer.Option(help="Folder that keeps finished parts; run again to resume.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights file instead of the own.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Estimate the poses in a video, a picture or a folder of pictures."""
+    from diffpose.inference.jobs import Job
+    from diffpose.inference.pipeline import estimate_poses
+    from diffpose.video.sequence import PictureSequence
+
+    sampling = SamplingConfig(num_steps=steps, num_hypotheses=ensemble, seed=seed)
+    count = _parse_people(people)
+    if boxes is not None and count is not None:
+        raise SettingsError("Give either --boxes or --people: boxes name the people already.")
+    _check_output(output)
+    with open_video(source) as given, _interruptible() as cancelled:
+        video = PictureSequence(given, fps=fps) if sequence else given
+        info = video.info
+        for warning in info.warnings:
+            _say(f"warning: {warning}")
+        start, stop = _parse_range(frames, info.num_frames)
+        estimator = load_estimator(weights, device)
+        hooks = _Hooks(
+            start=start,
+            stop=stop,
+            job=Job(job) if job is not None else None,
+            progress=_progress(),
+            cancelled=cancelled,
+        )
+        if boxes is not None:
+            tracks, order = _given_people(boxes, given.info, info, range(start, stop))
+        else:
+            tracks, order = _found_people(video, device, count, hooks), None
+        poses = estimate_poses(video, tracks, estimator, sampling, **hooks)
+        provenance = Provenance(
+            model=estimator.model_name,
+            weights=estimator.weights_hash,
+            num_steps=steps,
+            num_hypotheses=ensemble,
+            seed=seed,
+            extra={"boxes": "found" if boxes is None else "given"},
+        )
+        _write(output, poses, info, provenance, output_format=output_format, order=order)
+        for warning in video.warnings[len(info.warnings) :]:
+            _say(f"warning: {warning}")
+    _say(f"{sum(map(len, poses))} poses, {len(poses)} tracks: {output}")
+
+
+def main() -> None:
+    """The console command ``diffpose``."""
+    app()
+
+
+def open_video(source: Path) -> Video:
+    """The frames of INPUT."""
+    from diffpose.video.decode import Video
+
+    return Video(source)
+
+
+def load_estimator(weights: Path | None, device: str) -> PoseEstimator:
+    """The network; DiffPose's own weights if no file is given."""
+    from diffpose.inference.estimator import Estimator
+
+    return Estimator.load(weights, device=device)
+
+
+def load_detector(device: str) -> PersonFinder:
+    """DiffPose's own person detector."""
+    from diffpose.tracking.detector import PersonDetector
+
+    return PersonDetector.load(None, device=device)
+
+
+def _given_people(
+    boxes: Path, pictures: VideoInfo, info: VideoInfo, frames: range
+) -> tuple[list[Track], list[tuple[int, int]] | None]:
+    """The people of a boxes file, and for unrelated pictures the order of their poses."""
+    from diffpose.formats.boxes import read_boxes
+    from diffpose.inference.pipeline import order_of_boxes, tracks_from_boxes
+
+    given = read_boxes(boxes, pictures)
+    tracks = tracks_from_boxes(given, info)
+    if not info.names:
+        return tracks, None
+    order = [(track_id, frame) for track_id, frame in order_of_boxes(given) if frame in frames]
+    if not order:
+        raise SettingsError(
+            f"No box of {boxes.name} lies in the pictures {frames.start}:{frames.stop}; "
+            "choose another --range."
+        )
+    return tracks, order
+
+
+def _found_people(video: FrameSource, device: str, count: int | None, hooks: _Hooks) -> list[Track]:
+    """The most prominent people, with a warning that names the pictures without any."""
+    from diffpose.inference.pipeline import detect_tracks
+
+    tracks = detect_tracks(video, load_detector(device), **hooks)
+    names, frames = video.info.names, range(hooks["start"], hooks["stop"])
+    seen = {frame for track in tracks for frame in track.frames.tolist()}
+    empty = [names[frame] for frame in frames if names and frame not in seen]
+    if empty:
+        more = f" and {len(empty) - _LISTED} more" if len(empty) > _LISTED else ""
+        _say(f"warning: Nobody was found in {', '.join(empty[:_LISTED])}{more}.")
+    return tracks[:count]
+
+
+def _write(
+    output: Path,
+    poses: Sequence[PoseSequence],
+    info: VideoInfo,
+    provenance: Provenance,
+    *,
+    output_format: OutputFormat,
+    order: Sequence[tuple[int, int]] | None,
+) -> None:
+    from diffpose.formats.coco import write_coco_results
+    from diffpose.formats.native import write_native
+    from diffpose.formats.table import write_csv
+
+    if output_format is OutputFormat.COCO:
+        write_coco_results(output, poses, info, provenance, order=order)
+    elif output_format is OutputFormat.CSV:
+        write_csv(output, poses, info, provenance)
+    else:
+        write_native(output, poses, info, provenance, order=order)
+
+
+def _parse_people(text: str) -> int | None:
+    """How many people; None for all."""
+    if text == "all":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingsError(f"--people must be a number from 1 or all, got {text!r}.")
+    return int(text)
+
+
+def _parse_range(text: str, num_frames: int) -> tuple[int, int]:
+    """First frame and the frame after the last of ``A:B``."""
+    begin, colon, end = text.partition(":")
+    numbers = [part for part in (begin, end) if part]
+    if not colon or not all(part.isdecimal() for part in numbers):
+        raise SettingsError(f"--range must be A:B with frame numbers, got {text!r}.")
+    start, stop = int(begin or 0), int(end or num_frames)
+    if not 0 <= start < stop <= num_frames:
+        raise SettingsError(
+            f"--range must lie within 0:{num_frames} and hold at least one frame, got {text!r}."
+        )
+    return start, stop
+
+
+def _check_output(output: Path) -> None:
+    """Find out now, not after an hour, that the file cannot be written."""
+    if output.is_dir():
+        raise InputError(f"--output must be a file, got the folder {output}.")
+    if not output.parent.is_dir():
+        raise InputError(f"The folder {output.parent} of --output does not exist; create it.")
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C asks the work to stop at the next chance; a second one stops it at once."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop.set()
+        _say("Stopping after this part; press Ctrl-C again to stop at once.")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop.is_set
+        return
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _progress() -> Progress:
+    """Progress on stderr: one line that changes, or a line every tenth where it is no terminal."""
+    shown = -1
+
+    def show(fraction: float, words: str) -> None:
+        nonlocal shown
+        if sys.stderr.isatty():
+            end = "\n" if fraction >= 1 else ""
+            typer.echo(f"\r\x1b[K{fraction:4.0%}  {words}{end}", err=True, nl=False)
+        elif int(fraction * 10) > shown:
+            shown = int(fraction * 10)
+            _say(f"{fraction:4.0%}  {words}")
+
+    return show
+
+
+def _say(text: str) -> None:
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # the progress line
+    typer.echo(clear + text, err=True)
