@@ -1,0 +1,349 @@
+"""Which frames a video file really yields, and when: the index that every reader shares.
+
+A sound file is indexed by its packets alone. A short file, and any file whose packets look
+suspicious, is decoded once, because only the decoder knows which frames come out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import PictureType, VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from diffpose.errors import VideoError
+from diffpose.poses import FloatArray
+from diffpose.video.stream import decode_packet, open_stream, read_packets
+
+Times = NDArray[np.float64]
+Ticks = NDArray[np.int64]
+
+# Up to this many pixels (518 frames of 1080p, a few seconds' work) a file is decoded while it
+# is probed, so that damage inside its packets is told at once.
+DECODED_PIXELS = 2**30
+# In these codecs every packet of a sound file is one frame; others hide frames in packets.
+_ONE_PACKET_ONE_FRAME = frozenset({"h264", "hevc", "av1", "vp9", "mjpeg", "prores"})
+
+
+@dataclass(frozen=True)
+class FrameIndex:
+    """Where each frame of a video file is found.
+
+    Attributes:
+        times_s: (N,) seconds, first frame at 0.
+        ticks: (N,) increasing timestamps in the stream's time base; None if the file's timestamps
+            are of no use and its frames can only be counted from the start.
+        entries: Timestamps of the key frames that decoding may start at, increasing.
+        size: (height, width) after rotation.
+        warnings: One sentence for each thing the file has lost.
+    """
+
+    times_s: Times
+    ticks: Ticks | None
+    entries: Ticks
+    size: tuple[int, int]
+    warnings: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.times_s)
+
+    def number(self, tick: int | None) -> int | None:
+        """The frame of a timestamp; None if no frame has it."""
+        if self.ticks is None or tick is None:
+            return None
+        at = int(np.searchsorted(self.ticks, tick))
+        return at if at < len(self.ticks) and self.ticks[at] == tick else None
+
+    def entries_before(self, frame: int) -> list[int | None]:
+        """Where to start decoding to reach a frame, nearest first; None is the file's start."""
+        if self.ticks is None:
+            return [None]
+        last = int(np.searchsorted(self.entries, self.ticks[frame], side="right"))
+        # The first key frame is reached more surely by not seeking at all.
+        return [int(tick) for tick in self.entries[max(last - 2, 1) : last][::-1]] + [None]
+
+
+@dataclass(frozen=True)
+class _Packets:
+    """What the packets of a stream say, without decoding.
+
+    ``counts_packets``: the format (AVI) keeps no timestamps, they are counted while reading.
+    """
+
+    ticks: tuple[int | None, ...]
+    key_ticks: tuple[int, ...]
+    num_unread: int
+    suspicious: bool
+    stated: str
+    tick_s: float
+    frame_s: float
+    stream_size: tuple[int, int]
+    codec: str
+    counts_packets: bool
+
+
+@dataclass
+class _Decoded:
+    """What came out of the decoder."""
+
+    ticks: list[int | None] = field(default_factory=list)
+    key_ticks: set[int] = field(default_factory=set)
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    first_size: tuple[int, int] = (0, 0)
+    damaged: list[int | None] = field(default_factory=list)
+    refused: list[int | None] = field(default_factory=list)
+    tainted_from: int | None = None
+
+    def add(self, frame: VideoFrame) -> None:
+        """Take note of the next frame."""
+        size = _upright_size(frame)
+        self.first_size = size if not self.ticks else self.first_size
+        self.sizes.add(size)
+        self.ticks.append(frame.pts)
+        # Damage lives on in the frames built upon it, until a key frame that needs no other.
+        if frame.key_frame and not frame.is_corrupt:
+            self.tainted_from = None
+            if frame.pts is not None:
+                self.key_ticks.add(frame.pts)
+        elif frame.is_corrupt and frame.pict_type != PictureType.B:
+            self.taint(frame.pts)
+        tick, tainted = frame.pts, self.tainted_from
+        late = tick is not None and tainted is not None and tick >= tainted
+        if frame.is_corrupt or late:
+            self.damaged.append(frame.pts)
+
+    def taint(self, tick: int | None) -> None:
+        """Distrust the frames from a timestamp on."""
+        if self.tainted_from is None:
+            self.tainted_from = tick
+
+
+def read_index(path: Path) -> FrameIndex:
+    """Build the index of a video file.
+
+    Raises:
+        VideoError: The file is missing, is no video, or not one frame of it can be decoded.
+    """
+    packets = _scan(path)
+    height, width = packets.stream_size
+    short = height * width * len(packets.ticks) <= DECODED_PIXELS
+    if packets.suspicious or packets.codec not in _ONE_PACKET_ONE_FRAME or short:
+        return _index_by_decoding(path, packets)
+    return _index_by_packets(packets, _first_size(path))
+
+
+def index_like(
+    path: Path, times_s: FloatArray, *, size: tuple[int, int], sound: bool
+) -> FrameIndex:
+    """The index of a file that was probed before, without decoding it if that can be avoided.
+
+    Args:
+        path: The file.
+        times_s: (N,) seconds, as probed.
+        size: (height, width), as probed.
+        sound: Whether probing found nothing wrong.
+
+    Raises:
+        VideoError: The file has changed since.
+    """
+    index = None
+    if sound:
+        packets = _scan(path)
+        if not packets.suspicious and len(packets.ticks) == len(times_s):
+            index = _index_by_packets(packets, size)
+    if index is None or not np.allclose(index.times_s, times_s, atol=1e-6):
+        index = read_index(path)
+    if len(index) != len(times_s):
+        raise VideoError(
+            f"Expected {len(times_s)} frames in {path.name}, got {len(index)}: the file has "
+            "changed since it was opened; open it again."
+        )
+    return index
+
+
+def rotation_quarters(frame: VideoFrame) -> int:
+    """Quarter turns, counter-clockwise, that bring a decoded frame upright: 0 to 3."""
+    return round(frame.rotation / 90) % 4
+
+
+def _upright_size(frame: VideoFrame) -> tuple[int, int]:
+    size = frame.height, frame.width
+    return size if rotation_quarters(frame) % 2 == 0 else size[::-1]
+
+
+def _scan(path: Path) -> _Packets:
+    ticks: list[int | None] = []
+    keys: list[int] = []
+    errors: list[str] = []
+    suspicious = False
+    last_duration = 0
+    with open_stream(path) as (container, stream):
+        for packet in read_packets(container, stream, errors):
+            if packet.size == 0 or packet.is_discard:
+                continue
+            # A hole in a file reads as zeros; no packet of a usual codec begins with 16 of them.
+            suspicious |= packet.is_corrupt or not any(bytes(memoryview(packet)[:16]))
+            suspicious |= not ticks and not packet.is_keyframe
+            ticks.append(packet.pts)
+            last_duration = packet.duration or last_duration
+            if packet.is_keyframe and packet.pts is not None:
+                keys.append(packet.pts)
+        known = [tick for tick in ticks if tick is not None]
+        span = max(known, default=0) - min(known, default=0) + last_duration
+        tick_s = float(stream.time_base or 1)
+        stated = _stated_but_missing(path, container, stream, len(ticks), span * tick_s)
+        rate = stream.average_rate or stream.guessed_rate or 30
+        suspicious |= bool(errors) or bool(stated) or len(set(known)) < len(ticks)
+        return _Packets(
+            ticks=tuple(ticks),
+            key_ticks=tuple(sorted(keys)),
+            num_unread=len(errors),
+            suspicious=suspicious,
+            stated=stated,
+            tick_s=tick_s,
+            frame_s=1 / float(rate),
+            stream_size=(stream.height, stream.width),
+            codec=stream.codec_context.name,
+            counts_packets=container.format.name == "avi",
+        )
+
+
+def _stated_but_missing(
+    path: Path, container: InputContainer, stream: VideoStream, found: int, span_s: float
+) -> str:
+    """What the header promises and the file does not hold, in words; empty if it holds all."""
+    if "mp4" in container.format.name:
+        length = path.stat().st_size
+        beyond = sum(entry.pos + entry.size > length for entry in stream.index_entries)
+        return f"{len(stream.index_entries)} frames" if beyond else ""
+    if stream.frames and stream.average_rate:
+        stated_s = stream.frames / float(stream.average_rate)
+        words = f"{stream.frames} frames"
+    elif container.duration and len(container.streams) == 1:
+        stated_s = container.duration / 1e6
+        words = f"{stated_s:.1f} s of frames"
+    else:
+        return ""
+    # Empty packets stand for repeated frames in AVI: the time counts, not the number.
+    return words if span_s < stated_s - max(0.5, 0.05 * stated_s) and found else ""
+
+
+def _decode(path: Path, *, threads: bool) -> _Decoded:
+    decoded = _Decoded()
+    with open_stream(path, threads=threads) as (container, stream):
+        for packet in read_packets(container, stream):
+            frames = decode_packet(stream, packet)
+            if frames is None:
+                decoded.refused.append(packet.pts)
+                if not packet.is_disposable:
+                    decoded.taint(packet.pts)
+                continue
+            for frame in frames:
+                decoded.add(frame)
+    return decoded
+
+
+def _index_by_decoding(path: Path, packets: _Packets) -> FrameIndex:
+    decoded = _decode(path, threads=not packets.suspicious)
+    if not packets.suspicious and (decoded.refused or decoded.damaged or not decoded.ticks):
+        decoded = _decode(path, threads=False)
+    count = len(decoded.ticks)
+    if count == 0:
+        raise VideoError(
+            f"Expected a video with readable pictures, got none from the {len(packets.ticks)} "
+            f"packets of {path.name}; copy or export it again."
+        )
+    known = np.array([t for t in decoded.ticks if t is not None], np.int64)
+    ordered = len(known) == count and bool(np.all(np.diff(known) > 0))
+    times_s = (known - known[0]) * packets.tick_s if ordered else np.arange(count) * packets.frame_s
+    # In a damaged file a key frame that did not decode cleanly is no place to start, and where
+    # timestamps are counted, a seek past the damage would count differently.
+    entries = [tick for tick in packets.key_ticks if tick in decoded.key_ticks]
+    if packets.counts_packets and packets.suspicious:
+        entries = []
+    return FrameIndex(
+        times_s=times_s.astype(np.float64),
+        ticks=known if ordered else None,
+        entries=np.array(entries, np.int64),
+        size=decoded.first_size,
+        warnings=tuple(_losses(packets, decoded, ordered=ordered)),
+    )
+
+
+def _index_by_packets(packets: _Packets, size: tuple[int, int]) -> FrameIndex:
+    ticks = np.sort(np.array(packets.ticks, np.int64))
+    return FrameIndex(
+        times_s=((ticks - ticks[0]) * packets.tick_s).astype(np.float64),
+        ticks=ticks,
+        entries=np.array(packets.key_ticks, np.int64),
+        size=size,
+        warnings=(),
+    )
+
+
+def _first_size(path: Path) -> tuple[int, int]:
+    # One thread: the first picture is wanted, not a full pipeline.
+    with open_stream(path, threads=False) as (container, stream):
+        for packet in read_packets(container, stream):
+            for frame in decode_packet(stream, packet) or ():
+                return _upright_size(frame)
+    raise VideoError(
+        f"Expected a video with readable pictures, got none in {path.name}; "
+        "copy or export it again."
+    )
+
+
+def _losses(packets: _Packets, decoded: _Decoded, *, ordered: bool) -> list[str]:
+    first = min((tick for tick in packets.ticks if tick is not None), default=0)
+    count = len(decoded.ticks)
+
+    def between(ticks: Sequence[int | None]) -> str:
+        return span_words([(tick - first) * packets.tick_s for tick in ticks if tick is not None])
+
+    said = []
+    if packets.stated:
+        said.append(
+            f"The file is incomplete: its header states {packets.stated}, {count} could be read."
+            + (" After a gap its frames come too early." if packets.counts_packets else "")
+        )
+    lost = len(decoded.refused) + packets.num_unread
+    if lost:
+        packet_words = "1 packet" if lost == 1 else f"{lost} packets"
+        said.append(
+            f"{packet_words}{between(decoded.refused)} could not be read; "
+            f"{count} of {len(packets.ticks)} frames are kept."
+        )
+    elif packets.suspicious and count < len(packets.ticks):
+        said.append(f"{count} of {len(packets.ticks)} frames could be read and are kept.")
+    if decoded.damaged:
+        said.append(damaged_words(len(decoded.damaged), between(decoded.damaged)))
+    if not ordered:
+        said.append(
+            "The timestamps in the file are missing or out of order; its frames are taken to be "
+            f"{packets.frame_s:.3f} s apart."
+        )
+    if len(decoded.sizes) > 1:
+        height, width = decoded.first_size
+        said.append(
+            f"The picture size changes within the video; all frames are shown {width} x {height}."
+        )
+    return said
+
+
+def damaged_words(count: int, where: str) -> str:
+    """The sentence for frames that the decoder flagged."""
+    frames, are = ("frame", "is") if count == 1 else ("frames", "are")
+    return f"{count} {frames}{where} {are} damaged and may show wrong pictures."
+
+
+def span_words(times_s: Sequence[float]) -> str:
+    """' between 3.2 s and 3.6 s', ' at 3.2 s', or nothing if no time is known."""
+    if not times_s:
+        return ""
+    low, high = f"{min(times_s):.1f} s", f"{max(times_s):.1f} s"
+    return f" at {low}" if low == high else f" between {low} and {high}"
