@@ -26,7 +26,8 @@ def read_boxes(path: Path | str, info: VideoInfo) -> list[tuple[int, FloatArray]
         info: The video or pictures the boxes lie in.
 
     Returns:
-        (frame index, box (4,) f64 xyxy in video pixels, clipped to the picture) per entry.
+        (frame index, box (4,) f64 xyxy in video pixels, clipped to the picture) per entry; of
+        pictures with several sizes, clipped to the largest, which is all ``info`` knows.
 
     Raises:
         FormatError: The file is not such a list or names a frame or picture that is not there.
