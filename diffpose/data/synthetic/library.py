@@ -1,7 +1,7 @@
 """The material of one split: which avatars, motion clips and photos it may use.
 
 Splits share nothing: people are split by identity, motion by clip, photos by file. What goes
-where follows from a hash of the name, so that it is the same on every machine.
+where follows from hashes of names, so that it is the same on every machine.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -34,26 +34,35 @@ _RARE = re.compile(
     re.IGNORECASE,
 )
 
-T = TypeVar("T")
+
+def split_of(name: str) -> Split:
+    """The split of one clip or photo: it depends on nothing but the name."""
+    share = int(_hash(name)[:8], 16) / 2**32
+    return "test" if share < _TEST_SHARE else "val" if share < _TEST_SHARE + _VAL_SHARE else "train"
 
 
-def assign_splits(
-    names: Sequence[str], *, stratum: Callable[[str], str] = lambda name: ""
-) -> dict[str, Split]:
-    """The split of every name: about 85 % train, 5 % val, 10 % test of every stratum.
+def split_identities(identities: Sequence[str]) -> dict[str, Split]:
+    """The split of every identity: about 85 % train, 5 % val, 10 % test of either sex.
 
-    Within a stratum the names are ranked by a hash. Every stratum of three or more names has all
-    three splits; smaller ones go to train.
+    Few people need an even hand that a hash alone does not give: within a sex they are ranked by
+    a hash, and those held out come from different groups. Fewer than three all go to train.
     """
     result: dict[str, Split] = {}
-    for value in sorted({stratum(name) for name in names}):
-        ranked = sorted({n for n in names if stratum(n) == value}, key=_hash)
+    for sex in sorted({sex_of(name) for name in identities}):
+        ranked = _groups_in_turn(sorted({n for n in identities if sex_of(n) == sex}, key=_hash))
         num_test = max(1, round(_TEST_SHARE * len(ranked))) if len(ranked) > 2 else 0
         num_val = max(1, round(_VAL_SHARE * len(ranked))) if len(ranked) > 2 else 0
         for rank, name in enumerate(ranked):
             held_out: Split = "test" if rank < num_test else "val"
             result[name] = held_out if rank < num_test + num_val else "train"
     return result
+
+
+def _groups_in_turn(identities: Sequence[str]) -> list[str]:
+    """The same names, first one of every group, then the others."""
+    first = {name.partition("_")[0]: name for name in reversed(identities)}
+    leading = [name for name in identities if name in first.values()]
+    return leading + [name for name in identities if name not in leading]
 
 
 def sex_of(identity: str) -> str:
@@ -135,16 +144,15 @@ def open_library(avatars: Path, mocap: Path, backgrounds: Path, *, split: Split)
     people = sorted(avatars.glob("*.npz"))
     photos = sorted(backgrounds.glob("*.jpg"))
     labels = read_labels(mocap)
-    of_person = assign_splits([identity_of(p.stem) for p in people], stratum=sex_of)
-    of_motion, of_photo = assign_splits(list(labels)), assign_splits([p.name for p in photos])
+    of_person = split_identities([identity_of(path.stem) for path in people])
     return Library(
         [p for p in people if of_person[identity_of(p.stem)] == split],
         [
             load_motion(mocap / "clips" / f"{name}.npz", label=labels[name])
             for name in sorted(labels)
-            if of_motion[name] == split
+            if split_of(name) == split
         ],
-        [p for p in photos if of_photo[p.name] == split],
+        [p for p in photos if split_of(p.name) == split],
     )
 
 

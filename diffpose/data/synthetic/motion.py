@@ -138,12 +138,21 @@ def mix_poses(poses: BodyPoses, arms: BodyPoses) -> BodyPoses:
 def random_bends(
     rng: np.random.Generator, *, arm_rad: float, leg_rad: float, trunk_rad: float
 ) -> NDArray[np.float64]:
-    """Random small joint bends (19, 3, 3) with the given standard deviations per axis."""
+    """Random joint bends (19, 3, 3) with the given standard deviations per axis."""
     scale = np.zeros(len(BONES))
-    scale[bone_indices("upper_arm", "forearm", "hand")] = arm_rad
+    scale[bone_indices("upper_arm", "hand")] = arm_rad
     scale[bone_indices("thigh", "foot")] = leg_rad
     scale[bone_indices("spine", "chest", "neck", "head", "clavicle")] = trunk_rad
-    return Rotation.from_rotvec(rng.normal(size=(len(BONES), 3)) * scale[:, None]).as_matrix()
+    turns = rng.normal(size=(len(BONES), 3)) * scale[:, None]
+    # Elbows and knees are hinges: they only bend one way.
+    for part, flexion, rad in (
+        ("left_forearm", (0.0, -1.0, 0.0), arm_rad),
+        ("right_forearm", (0.0, 1.0, 0.0), arm_rad),
+        ("left_shin", (1.0, 0.0, 0.0), leg_rad),
+        ("right_shin", (1.0, 0.0, 0.0), leg_rad),
+    ):
+        turns[BONES.index(part)] = np.array(flexion) * abs(rng.normal(0, 1.5 * rad))
+    return Rotation.from_rotvec(turns).as_matrix()
 
 
 def _matrices(quaternions: NDArray[np.float64]) -> NDArray[np.float64]:

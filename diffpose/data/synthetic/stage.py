@@ -122,9 +122,9 @@ def random_poses(
     if rng.random() < 0.5:
         poses = mirror_poses(poses)
     if rng.random() < mix.bent:
-        strength = rng.uniform(0.2, 1.0)
+        strength = rng.uniform(0.2, 1.3)
         bends = random_bends(
-            rng, arm_rad=0.45 * strength, leg_rad=0.22 * strength, trunk_rad=0.14 * strength
+            rng, arm_rad=0.45 * strength, leg_rad=0.26 * strength, trunk_rad=0.14 * strength
         )
         poses = bend_poses(poses, bends)
     middle = poses.root[len(poses.root) // 2]
