@@ -63,6 +63,7 @@ class Avatar:
         joints: J names.
         parents: (J,) index of the parent joint, -1 for the root; parents come first.
         rest: (J, 3) joint positions of the rest pose.
+        head_landmarks: (8, 3) points of the rest pose that follow the head.
     """
 
     name: str
@@ -207,7 +208,9 @@ def posed_vertices(
     return np.einsum("tvab,vb->tva", blended, rest)
 
 
-def _rest_positions(local: NDArray[np.float64], parents: NDArray[np.integer]) -> NDArray:
+def _rest_positions(
+    local: NDArray[np.float64], parents: NDArray[np.integer]
+) -> NDArray[np.float64]:
     world = np.empty_like(local)
     for index, parent in enumerate(parents):
         world[index] = local[index] if parent < 0 else world[parent] @ local[index]

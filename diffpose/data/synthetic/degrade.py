@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ def random_degradation(rng: np.random.Generator, frames: NDArray[np.uint8]) -> N
     quality = int(rng.integers(20, 70)) if rng.random() < 0.35 else 0
     result = np.empty_like(frames)
     for index, frame in enumerate(frames):
-        picture = _resampled(frame, shrink) if shrink < 1 else frame
+        picture: Any = _resampled(frame, shrink) if shrink < 1 else frame
         if focus:
             picture = cv2.GaussianBlur(picture, (0, 0), focus)
         picture = cv2.LUT(picture, curve)
@@ -64,12 +66,11 @@ def _resampled(frame: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
     )
 
 
-def _noisy(rng: np.random.Generator, frame: NDArray, noise: float) -> NDArray[np.uint8]:
+def _noisy(rng: np.random.Generator, frame: NDArray[np.uint8], noise: float) -> NDArray[np.uint8]:
     grain = rng.standard_normal(frame.shape, dtype=np.float32) * np.float32(noise)
     return np.clip(frame + grain, 0, 255).astype(np.uint8)
 
 
-def _compressed(frame: NDArray, quality: int) -> NDArray[np.uint8]:
-    return cv2.imdecode(encode_jpeg(frame, quality), cv2.IMREAD_COLOR_RGB).astype(
-        np.uint8, copy=False
-    )
+def _compressed(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    picture: Any = cv2.imdecode(encode_jpeg(frame, quality), cv2.IMREAD_COLOR_RGB)
+    return picture.astype(np.uint8, copy=False)

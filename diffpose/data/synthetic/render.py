@@ -80,7 +80,7 @@ class Renderer:
 
     def __init__(self, size: Size, *, supersampling: float = 1.5) -> None:
         try:
-            self._context = moderngl.create_context(standalone=True, backend="egl")
+            self._context = _headless_context()
         except Exception as error:  # moderngl raises bare exceptions
             raise DiffPoseError(
                 f"Rendering needs OpenGL through EGL, which cannot be opened here ({error}); "
@@ -88,8 +88,8 @@ class Renderer:
             ) from error
         self.size = size
         context = self._context
-        self._program = context.program(SKIN_VERTEX, COLOUR_FRAGMENT)
-        self._behind = context.program(BACKDROP_VERTEX, BACKDROP_FRAGMENT)
+        self._program: Any = context.program(SKIN_VERTEX, COLOUR_FRAGMENT)
+        self._behind: Any = context.program(BACKDROP_VERTEX, BACKDROP_FRAGMENT)
         corners = np.array([-1, -1, 1, -1, -1, 1, 1, 1], dtype=np.float32)
         self._quad = context.vertex_array(
             self._behind, [(context.buffer(corners.tobytes()), "2f", "corner")]
@@ -283,6 +283,11 @@ class Renderer:
         texture.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
         array = context.vertex_array(self._program, [(vertices, _LAYOUT, *_INPUTS)], indices)
         return _Mesh(array, texture, (vertices, indices))
+
+
+def _headless_context() -> Any:
+    settings: dict[str, Any] = {"standalone": True, "backend": "egl"}
+    return moderngl.create_context(**settings)
 
 
 def _share_inside(scene: Scene, actor: Actor, t: int) -> float:

@@ -6,6 +6,7 @@ A scene lists all its sub-frames: N pictures of S sub-frames each, averaged for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -180,18 +181,26 @@ def random_backdrop(
     shift = np.clip(shift, -limit, limit)
     margin = int(np.ceil(np.abs(shift).max())) + 1
     full = np.array([width, height]) + 2 * margin
+    picture = _random_part(rng, photo, full, rng.uniform(*zoom))
+    return Backdrop(_random_finish(rng, picture), margin, shift)
+
+
+def _random_part(
+    rng: np.random.Generator, photo: NDArray[np.uint8], full: NDArray[np.int64], share: float
+) -> NDArray[np.uint8]:
+    """A part of a photo, ``share`` of the largest that fits, resized to ``full`` (w, h)."""
     available = np.array(photo.shape[1::-1])
-    part = (full * (available / full).min() * rng.uniform(*zoom)).astype(int)
+    part = (full * (available / full).min() * share).astype(int)
     x, y = (int(rng.integers(0, rest + 1)) for rest in available - part)
     picture = photo[y : y + part[1], x : x + part[0]]
-    shrinks = part[0] > full[0]
-    picture = cv2.resize(
-        picture, full.tolist(), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    if rng.random() < 0.5:
-        picture = picture[:, ::-1]
+    how = cv2.INTER_AREA if part[0] > full[0] else cv2.INTER_LINEAR
+    return cv2.resize(picture, full.tolist(), interpolation=how).astype(np.uint8, copy=False)
+
+
+def _random_finish(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Perhaps flip and blur a photo, and change its brightness."""
+    finished: NDArray[Any] = picture[:, ::-1] if rng.random() < 0.5 else picture
     if rng.random() < 0.35:
-        picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.5, 4.0)))
+        finished = cv2.GaussianBlur(finished, (0, 0), float(rng.uniform(0.5, 4.0)))
     gain = np.exp(rng.normal(0, 0.15))
-    picture = np.clip(picture * gain + rng.normal(0, 8), 0, 255).astype(np.uint8)
-    return Backdrop(np.ascontiguousarray(picture), margin, shift)
+    return np.clip(finished * gain + rng.normal(0, 8), 0, 255).astype(np.uint8)
