@@ -149,6 +149,7 @@ def infer(
             tracks, order = _given_people(boxes, given.info, info, range(start, stop))
         else:
             tracks, order = _found_people(video, device, count, hooks), None
+        hooks["progress"] = _progress()
         poses = estimate_poses(video, tracks, estimator, sampling, **hooks)
         provenance = Provenance(
             model=estimator.model_name,
@@ -305,7 +306,7 @@ def _progress() -> Progress:
         if sys.stderr.isatty():
             end = "\n" if fraction >= 1 else ""
             typer.echo(f"\r\x1b[K{fraction:4.0%}  {words}{end}", err=True, nl=False)
-        elif int(fraction * 10) > shown:
+        elif int(fraction * 10) != shown:
             shown = int(fraction * 10)
             _say(f"{fraction:4.0%}  {words}")
 

@@ -79,7 +79,8 @@ def test_a_video_gives_the_people_found(run: Run, video: FakeVideo, tmp_path: Pa
 
     assert result.exit_code == 0, result.stderr
     assert result.stdout == ""
-    assert "100%" in result.stderr
+    assert "100%  People: 40 of 40 frames searched" in result.stderr
+    assert "100%  60 of 60 poses" in result.stderr
     poses = read_native(out)
     stays, passes = poses.sequences
     assert stays.frames.tolist() == list(range(40))
