@@ -105,12 +105,11 @@ def _open(workspace: Workspace, session: Session, path: Path, name: str) -> Iter
         clip = Clip(video, name=name, folder=session.folder, num_frames=num_frames)
         clip.write_times(_truth(path))
         session.replace_clip(clip)
-        with Video(path, info=video.info) as reading:
-            write_frames(
-                reading, clip.frames_folder, start=0, stop=num_frames,
-                max_side=workspace.settings.frame_side, quality=JPEG_QUALITY,
-                progress=_counting(session, clip), cancelled=session.cancelled,
-            )  # fmt: skip
+        write_frames(
+            video, clip.frames_folder, start=0, stop=num_frames,
+            max_side=workspace.settings.frame_side, quality=JPEG_QUALITY,
+            progress=_counting(session, clip), cancelled=session.cancelled,
+        )  # fmt: skip
         clip.ready = num_frames
         return _with_warnings(_find_people(workspace, session, clip), clip)
 
@@ -126,7 +125,7 @@ def _counting(session: Session, clip: Clip) -> Callable[[float, str], None]:
 
 
 def _with_warnings(words: str, clip: Clip) -> str:
-    notes = list(clip.info.warnings)
+    notes = list(clip.video.warnings)
     if clip.num_frames < clip.info.num_frames:
         notes.append(f"Only the first {clip.num_frames} frames are used.")
     return " ".join([words, *notes])
@@ -135,12 +134,11 @@ def _with_warnings(words: str, clip: Clip) -> str:
 def _find_people(workspace: Workspace, session: Session, clip: Clip) -> str:
     session.progress(0.5, "Looking for people")
     try:
-        with Video(clip.info.path, info=clip.info) as video:
-            tracks = detect_tracks(
-                video, workspace.finder, start=0, stop=clip.num_frames,
-                progress=lambda fraction, words: session.progress(0.5 + 0.5 * fraction, words),
-                cancelled=session.cancelled,
-            )  # fmt: skip
+        tracks = detect_tracks(
+            clip.video, workspace.finder, start=0, stop=clip.num_frames,
+            progress=lambda fraction, words: session.progress(0.5 + 0.5 * fraction, words),
+            cancelled=session.cancelled,
+        )  # fmt: skip
     except NoPersonError:
         clip.searched = True
         raise NoPersonError(
@@ -164,14 +162,13 @@ def find_poses(workspace: Workspace, session: Session, sampling: SamplingConfig)
         if person is None:
             raise NoPersonError("Nobody is chosen. Click a person, or press Draw box and draw one.")
         held = clip.start_poses(person, sampling)
-        with Video(clip.info.path, info=clip.info) as video:
-            for chunk in iter_poses(
-                video, [clip.tracks[person]], workspace.estimator, sampling,
-                start=0, stop=clip.num_frames,
-                progress=lambda fraction, words: session.progress(fraction, f"Poses: {words}"),
-                cancelled=session.cancelled,
-            ):  # fmt: skip
-                clip.add_poses(person, chunk)
+        for chunk in iter_poses(
+            clip.video, [clip.tracks[person]], workspace.estimator, sampling,
+            start=0, stop=clip.num_frames,
+            progress=lambda fraction, words: session.progress(fraction, f"Finding poses: {words}"),
+            cancelled=session.cancelled,
+        ):  # fmt: skip
+            clip.add_poses(person, chunk)
         return f"Poses found in {len(held.by_frame)} frames of {views.person_name(person).lower()}."
 
     def with_kept_poses() -> str:
@@ -226,13 +223,10 @@ def _resample(workspace: Workspace, payload: Any) -> views.Json:
         raise InputError("This frame or person is no longer there; choose another.")
     if request.keypoint >= len(estimator.skeleton):
         raise InputError(f"There is no keypoint {request.keypoint}; choose one of the list.")
-    with clip.video_lock:
-        window = window_at(clip.video, track, estimator, frame=request.frame)
-        if window is None:
-            raise InputError("The chosen person has no box in this frame; press Draw box.")
-        poses = sample_window(
-            clip.video, window, estimator, request.sampling, cache=workspace.features
-        )
+    window = window_at(clip.video, track, estimator, frame=request.frame)
+    if window is None:
+        raise InputError("The chosen person has no box in this frame; press Draw box.")
+    poses = sample_window(clip.video, window, estimator, request.sampling, cache=workspace.features)
     heatmap = poses.heatmaps[0, request.keypoint]
     return {
         "sequence": request.sequence,
@@ -268,10 +262,13 @@ def export(workspace: Workspace, session: Session, kind: str) -> Iterator[None]:
         elif kind == "JSON":
             write_native(path, sequences, clip.info, provenance)
         else:
-            with Video(clip.info.path, info=clip.info) as video:
-                write_overlay(
-                    path, video, sequences, progress=session.progress, cancelled=session.cancelled
-                )
+            write_overlay(
+                path,
+                clip.video,
+                sequences,
+                progress=session.progress,
+                cancelled=session.cancelled,
+            )
         count = session.download["count"] + 1 if session.download else 1
         session.download = {"path": str(path), "name": name, "count": count}
         return f"{name} is ready."

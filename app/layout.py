@@ -164,7 +164,7 @@ def _side(workspace: Workspace, skeleton: Skeleton, *, session: gr.State, canvas
 
 
 def _heading(words: str) -> None:
-    gr.HTML(f"<h2>{words}</h2>", apply_default_css=False, elem_classes="section")
+    gr.HTML(f'<h2 class="section">{words}</h2>', apply_default_css=False)
 
 
 def _first_joint(skeleton: Skeleton) -> int:

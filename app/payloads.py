@@ -135,7 +135,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
 
 
 def _within(value: Any, what: str, most: int) -> int:
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
-    if not whole or not 1 <= value <= most:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 1 <= value <= most or value != int(value):
         raise SettingsError(f"{what} must be 1 to {most}, got {value}.")
     return int(value)

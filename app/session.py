@@ -60,7 +60,7 @@ class Clip:
 
     Attributes:
         clip_id: Unguessable; names the clip's folder and its features.
-        video: For single frames; use it under ``video_lock``.
+        video: Its frames; may be used from several threads.
         num_frames: How many frames are used.
         ready: How many pictures the browser may fetch.
         searched: Whether people have been looked for.
@@ -73,7 +73,6 @@ class Clip:
         self.clip_id = secrets.token_urlsafe(12)
         self.name = name
         self.video = video
-        self.video_lock = threading.Lock()
         self.num_frames = num_frames
         self.ready = 0
         self.searched = False
@@ -253,8 +252,7 @@ class Session:
         old, self.clip = self.clip, clip
         self.person, self.revision = None, self.revision + 1
         if old is not None:
-            with old.video_lock:
-                old.video.close()
+            old.video.close()
             shutil.rmtree(old.folder, ignore_errors=True)
 
     def choose(self, person: int | None) -> None:

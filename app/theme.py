@@ -44,8 +44,6 @@ def make_theme() -> gr.themes.Base:
         block_title_text_color_dark="*neutral_100",
         block_border_width="0px",
         block_padding="0px",
-        block_background_fill="transparent",
-        block_background_fill_dark="transparent",
         button_secondary_background_fill="transparent",
         button_secondary_background_fill_dark="transparent",
         button_secondary_background_fill_hover="*neutral_100",

@@ -1,0 +1,19 @@
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_host_installs_what_the_package_and_the_app_need() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+
+    wanted = {line for line in lines if line and not line.startswith("#")}
+
+    assert wanted == {*project["dependencies"], *project["optional-dependencies"]["app"]}
+
+
+def test_app_py_is_ten_lines() -> None:
+    lines = (ROOT / "app.py").read_text().splitlines()
+
+    assert len(lines) <= 12
