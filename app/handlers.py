@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from diffpose.video.proxy import write_frames
-
 from app import views
 from app.payloads import SEED, DrawnBox, parse_resample
 from app.session import Clip, Session, Status
@@ -25,6 +23,7 @@ from diffpose.formats.table import write_csv
 from diffpose.inference.pipeline import detect_tracks, iter_poses, sample_window, window_at
 from diffpose.poses import Provenance, SamplingConfig
 from diffpose.video.decode import Video
+from diffpose.video.proxy import write_frames
 
 JPEG_QUALITY = 88
 EXPORTS = {"CSV": "poses.csv", "COCO": "poses.coco.json", "JSON": "poses.json", "MP4": "poses.mp4"}
@@ -164,7 +163,7 @@ def find_poses(workspace: Workspace, session: Session, sampling: SamplingConfig)
         held = clip.start_poses(person, sampling)
         for chunk in iter_poses(
             clip.video, [clip.tracks[person]], workspace.estimator, sampling,
-            start=0, stop=clip.num_frames,
+            start=0, stop=clip.num_frames, cache=workspace.features,
             progress=lambda fraction, words: session.progress(fraction, f"Finding poses: {words}"),
             cancelled=session.cancelled,
         ):  # fmt: skip

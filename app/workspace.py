@@ -34,9 +34,9 @@ def load_embedded_estimator(settings: Settings) -> PoseEstimator:
 
 def load_embedded_finder(settings: Settings) -> PersonFinder:
     """The person detector that ships with the pose model."""
-    from diffpose.inference.estimator import load_person_detector
+    from diffpose.inference.detector import load_detector
 
-    return load_person_detector(device=settings.device)
+    return load_detector(device=settings.device)
 
 
 class Workspace:

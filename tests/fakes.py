@@ -132,7 +132,7 @@ class FakeFeatures:
     def __len__(self) -> int:
         return len(self.crops)
 
-    def __getitem__(self, part: slice) -> FakeFeatures:
+    def __getitem__(self, part: slice | Tensor) -> FakeFeatures:
         return FakeFeatures(self.crops[part])
 
     def to_arrays(self) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,14 +73,36 @@ def window_features(
     The frames' features are kept too: the window of the next frame has the same crop as long as
     both lie in one chunk, and then needs one frame more.
     """
-    key = f"{estimator.weights_hash}/window/{window.key}"
-    features: WindowFeatures | None = cache.get(key)
+    features: WindowFeatures | None = cache.get(_window_key(window, estimator))
     if features is None:
         frames = _frame_features(window, video=video, estimator=estimator, cache=cache)
         features = estimator.fuse(frames[None])
-        size = sum(array.nbytes for array in features.to_arrays().values())
-        cache.put(key, features, num_bytes=size)
+        _keep(window, features, estimator=estimator, cache=cache)
     return features
+
+
+def keep_features(
+    windows: Sequence[Window],
+    features: WindowFeatures,
+    *,
+    estimator: PoseEstimator,
+    cache: FeatureCache,
+) -> None:
+    """Keep what a run has computed of B windows, for `window_features` to find."""
+    for row, window in enumerate(windows):
+        # An index tensor copies; a slice would keep the whole batch alive.
+        _keep(window, features[torch.tensor([row])], estimator=estimator, cache=cache)
+
+
+def _keep(
+    window: Window, features: WindowFeatures, *, estimator: PoseEstimator, cache: FeatureCache
+) -> None:
+    size = sum(array.nbytes for array in features.to_arrays().values())
+    cache.put(_window_key(window, estimator), features, num_bytes=size)
+
+
+def _window_key(window: Window, estimator: PoseEstimator) -> str:
+    return f"{estimator.weights_hash}/window/{window.key}"
 
 
 def _frame_features(

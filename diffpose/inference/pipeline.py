@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diffpose.errors import CancelledError, VideoError
 from diffpose.geometry import Size
-from diffpose.inference.features import FeatureCache, window_features
+from diffpose.inference.features import FeatureCache, keep_features, window_features
 from diffpose.inference.interfaces import (
     Cancelled,
     FrameSource,
@@ -123,6 +123,7 @@ def iter_poses(
     stop: int | None = None,
     config: ChunkConfig = DEFAULT_CHUNKS,
     job: Job | None = None,
+    cache: FeatureCache | None = None,
     progress: Progress = lambda fraction, words: None,
     cancelled: Cancelled = lambda: False,
     timings: Timings | None = None,
@@ -141,6 +142,7 @@ def iter_poses(
         stop: Frame after the last one; None for all.
         config: How frames share crops.
         job: Where finished chunks are kept and looked for.
+        cache: Where the features of the windows are kept for `sample_window`.
         progress: Told the finished share of the poses.
         cancelled: Asked once a frame.
         timings: Receives the seconds of every stage.
@@ -178,7 +180,7 @@ def iter_poses(
     size = estimator.crop_size
     for key, crops in _read_crops(video, waiting, size=size, check=check, timings=timings):
         check()
-        poses = _compute(plan[key], crops, estimator, sampling, timings=timings)
+        poses = _compute(plan[key], crops, estimator, sampling, cache=cache, timings=timings)
         if job is not None:
             job.save(key, _to_arrays(poses))
         done += len(poses)
@@ -238,6 +240,7 @@ def _compute(
     estimator: PoseEstimator,
     sampling: SamplingConfig,
     *,
+    cache: FeatureCache | None,
     timings: Timings | None,
 ) -> PoseChunk:
     """Backbone once a view, STRL once a window, decoder for every step and hypothesis."""
@@ -252,6 +255,8 @@ def _compute(
         index = torch.from_numpy(chunk.view_index).to(views.device)
         features = estimator.fuse(views[index])
         _finish(views, timings)
+    if cache is not None:
+        keep_features(chunk.windows, features, estimator=estimator, cache=cache)
     with _timed(timings, "decoder"):
         seeds = window_seeds(chunk.track_ids, chunk.centres)
         poses = estimator.sample(features, chunk.crops, sampling, seeds=seeds)

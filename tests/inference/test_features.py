@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffpose.inference.features import FeatureCache, window_features
-from diffpose.inference.pipeline import window_at
+from diffpose.inference.pipeline import iter_poses, sample_window, window_at
 from diffpose.inference.windows import ChunkConfig
-from diffpose.poses import Track
+from diffpose.poses import SamplingConfig, Track
 from tests.fakes import FakeEstimator, FakeVideo
 from tests.inference.test_pipeline import track_of
 
@@ -71,3 +71,16 @@ def test_other_weights_and_other_crops_are_encoded_anew() -> None:
     ):
         window_features(a_window, video=video, estimator=network, cache=cache)
         assert network.num_encoded == expected
+
+
+def test_after_a_run_with_a_cache_only_the_decoder_runs() -> None:
+    video, estimator, cache = FakeVideo(), FakeEstimator(), FeatureCache()
+    list(iter_poses(video, [track_of()], estimator, SamplingConfig(1, 2), cache=cache))
+    encoded = estimator.num_encoded
+
+    for frame in (0, 9, 17, 39):
+        window = window_at(video, track_of(), estimator, frame=frame)
+        assert window is not None
+        sample_window(video, window, estimator, SamplingConfig(3, 4), cache=cache)
+
+    assert estimator.num_encoded == encoded
