@@ -40,6 +40,7 @@ _JOINT_OF_KEYPOINT = {
 # Rows of the file's head landmarks ``lm``; chin and upper neck follow and are not used.
 _HEAD_LANDMARKS = ("nose", "left_eye", "right_eye", "left_ear", "right_ear", "head")
 
+_LEAST_VERTICES = 300
 _BARE_SKIN = re.compile(r"Head|Neck|Hand|Finger|Eye")
 
 
@@ -200,7 +201,8 @@ def keypoints_3d(avatar: Avatar, skin: NDArray[np.floating]) -> NDArray[np.float
 def posed_vertices(
     avatar: Avatar, skin: NDArray[np.floating], *, stride: int = 1
 ) -> NDArray[np.float64]:
-    """World positions (T, ceil(V / stride), 3) of every ``stride``-th vertex."""
+    """World positions (T, M, 3) of every ``stride``-th vertex; of small meshes, of more."""
+    stride = min(stride, max(1, len(avatar.vertices) // _LEAST_VERTICES))
     joints, weights = avatar.skin_joints[::stride], avatar.skin_weights[::stride]
     rest = np.concatenate([avatar.vertices, np.ones_like(avatar.vertices[:, :1])], axis=1)[::stride]
     # One product per joint for all its vertices would need a ragged layout; blending first is fine.
