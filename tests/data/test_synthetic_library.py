@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from diffpose.data.synthetic.library import Library, open_library, split_identities, split_of
+from diffpose.data.synthetic.library import Library, Split, open_library, split_identities, split_of
 from diffpose.errors import FormatError
 from tests.data.box_people import write_material
 
-SPLITS = ("train", "val", "test")
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 GROUPS = ("Asian", "Black", "White", "MENA")
 IDENTITIES = [f"{group}_{sex}_{n}" for group in GROUPS for sex in "FM" for n in range(5)]
 

@@ -171,9 +171,12 @@ def test_without_opengl_the_message_says_what_to_install(monkeypatch):
         Renderer(SIZE)
 
 
-def write_few_clips(material, out: Path, **changes) -> dict[str, np.ndarray]:
-    settings = {"split": "train", "num_clips": 1, "frames_per_clip": 2, "size": SIZE, "seed": 3}
-    (path,) = shards.write_shards(*material, out, **(settings | changes))
+def write_few_clips(
+    material: tuple[Path, Path, Path], out: Path, *, seed: int = 3
+) -> dict[str, np.ndarray]:
+    (path,) = shards.write_shards(
+        *material, out, split="train", num_clips=1, frames_per_clip=2, size=SIZE, seed=seed
+    )
     with np.load(path) as shard:
         return dict(shard)
 
@@ -192,7 +195,9 @@ def test_a_shard_depends_on_nothing_but_its_seed(material, tmp_path, monkeypatch
     assert first["offsets"][-1] == len(first["jpeg"])
 
 
-def test_finished_shards_are_kept(material, tmp_path, monkeypatch):
+def test_finished_shards_are_kept(
+    material: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 1)
     write_few_clips(material, tmp_path)
     (kept,) = tmp_path.iterdir()
@@ -215,7 +220,9 @@ def test_finished_shards_are_kept(material, tmp_path, monkeypatch):
     assert heard == [1.0]
 
 
-def test_scene_shards_list_everybody(material, tmp_path, monkeypatch):
+def test_scene_shards_list_everybody(
+    material: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(shards, "SCENES_PER_SHARD", 6)
 
     (path,) = shards.write_scene_shards(
