@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,9 @@ from typing import Self
 import av
 import cv2
 import numpy as np
+from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from diffpose.errors import InputError, VideoError
@@ -26,7 +29,7 @@ from diffpose.video.index import (
 )
 from diffpose.video.info import probe
 from diffpose.video.picture import read_picture
-from diffpose.video.stream import decode_packet, open_stream, read_packets
+from diffpose.video.stream import decode_packet, in_time_order, open_stream, read_packets
 
 Image = NDArray[np.uint8]
 # A frame, and whether it only stands in for one that did not come out of the decoder.
@@ -40,6 +43,10 @@ class Video:
 
     Frame ``i`` is the same picture whether it is asked for directly or read in sequence, and
     belongs to ``info.times_s[i]``. All methods may be called from several threads.
+
+    Damage that probing did not meet, because a long file is not decoded then, moves no frame in
+    number or time: a frame that cannot be decoded shows the one before, and ``warnings`` says so.
+    Only what the decoder shows in damaged frames may then differ from one reading to another.
 
     Example:
         >>> with Video("walk.mp4") as video:  # doctest: +SKIP
@@ -227,7 +234,9 @@ class Video:
         return self._path / name if self._path.is_dir() else self._path
 
     def _to_rgb(self, picture: VideoFrame) -> Image:
-        image = np.rot90(picture.to_ndarray(format="rgb24"), rotation_quarters(picture))
+        # Without scaling the fast method gives the same picture, several times sooner.
+        image = picture.to_ndarray(format="rgb24", interpolation="FAST_BILINEAR")
+        image = np.rot90(image, rotation_quarters(picture))
         if image.shape[:2] != self.info.size:
             return cv2.resize(image, (self.info.width, self.info.height)).astype(np.uint8)
         return np.ascontiguousarray(image, dtype=np.uint8)
@@ -268,26 +277,46 @@ def _decode_from(
     path: Path, index: FrameIndex, entry: int | None
 ) -> Generator[tuple[int, VideoFrame]]:
     """Frames with their numbers, from a key frame on, or from the file's start."""
-    with open_stream(path, threads=not index.warnings) as (container, stream):
-        floor: int | None = None
-        if entry is not None:
+    with open_stream(path, threads=index.is_sound) as (container, stream):
+        if entry is None:
+            pictures = _pictures(stream, read_packets(container, stream))
+        else:
             try:
                 container.seek(entry, stream=stream)
             except (av.FFmpegError, OSError):
                 return
-        counted = 0
-        for packet in read_packets(container, stream):
-            if entry is not None and floor is None:
-                if not packet.is_keyframe:
-                    continue
-                if packet.pts is None or packet.pts > entry:
-                    return
-                floor = packet.pts
-            for picture in decode_packet(stream, packet) or ():
-                # Frames before the key frame may lack the frames they are built on.
-                if floor is not None and (picture.pts is None or picture.pts < floor):
-                    continue
-                number = counted if index.ticks is None else index.number(picture.pts)
-                counted += 1
-                if number is not None:
-                    yield number, picture
+            pictures = _pictures_from_key(stream, read_packets(container, stream), entry)
+        if index.ticks is None:
+            yield from enumerate(pictures)
+            return
+        if not index.is_sound:
+            timed = (picture for picture in pictures if picture.pts is not None)
+            pictures = in_time_order(timed, lambda picture: picture.pts or 0)
+        for picture in pictures:
+            number = index.number(picture.pts)
+            if number is not None:
+                yield number, picture
+
+
+def _pictures(stream: VideoStream, packets: Iterable[Packet[VideoStream]]) -> Iterator[VideoFrame]:
+    for packet in packets:
+        yield from decode_packet(stream, packet) or ()
+
+
+def _pictures_from_key(
+    stream: VideoStream, packets: Iterator[Packet[VideoStream]], entry: int
+) -> Iterator[VideoFrame]:
+    """Frames from a key frame at or before ``entry`` on; none if the seek has gone beyond it."""
+    first = next((packet for packet in packets if packet.is_keyframe), None)
+    if first is None or first.pts is None or first.pts > entry:
+        return
+    is_reached = False
+    for picture in _pictures(stream, chain([first], packets)):
+        # Frames before the key frame may lack the frames they are built on.
+        if picture.pts is None or picture.pts < first.pts:
+            continue
+        # Without a sound key frame, what follows is not what it is in sequence.
+        is_reached |= picture.pts == first.pts and not picture.is_corrupt
+        if not is_reached:
+            return
+        yield picture

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from diffpose.errors import VideoError
 from diffpose.poses import FloatArray
-from diffpose.video.stream import decode_packet, open_stream, read_packets
+from diffpose.video.stream import decode_packet, in_time_order, open_stream, read_packets
 
 Times = NDArray[np.float64]
 Ticks = NDArray[np.int64]
@@ -48,6 +48,11 @@ class FrameIndex:
     entries: Ticks
     size: tuple[int, int]
     warnings: tuple[str, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong, so that several threads decode the same as one."""
+        return not self.warnings
 
     def __len__(self) -> int:
         return len(self.times_s)
@@ -252,27 +257,49 @@ def _index_by_decoding(path: Path, packets: _Packets) -> FrameIndex:
     decoded = _decode(path, threads=not packets.suspicious)
     if not packets.suspicious and (decoded.refused or decoded.damaged or not decoded.ticks):
         decoded = _decode(path, threads=False)
-    count = len(decoded.ticks)
-    if count == 0:
+    if not decoded.ticks:
         raise VideoError(
             f"Expected a video with readable pictures, got none from the {len(packets.ticks)} "
             f"packets of {path.name}; copy or export it again."
         )
-    known = np.array([t for t in decoded.ticks if t is not None], np.int64)
-    ordered = len(known) == count and bool(np.all(np.diff(known) > 0))
-    times_s = (known - known[0]) * packets.tick_s if ordered else np.arange(count) * packets.frame_s
-    # In a damaged file a key frame that did not decode cleanly is no place to start, and where
-    # timestamps are counted, a seek past the damage would count differently.
-    entries = [tick for tick in packets.key_ticks if tick in decoded.key_ticks]
-    if packets.counts_packets and packets.suspicious:
-        entries = []
+    ticks = _usable_ticks(decoded.ticks)
+    if ticks is None:
+        times_s = np.arange(len(decoded.ticks)) * packets.frame_s
+    else:
+        times_s = (ticks - ticks[0]) * packets.tick_s
     return FrameIndex(
         times_s=times_s.astype(np.float64),
-        ticks=known if ordered else None,
-        entries=np.array(entries, np.int64),
+        ticks=ticks,
+        entries=np.array(_clean_entries(packets, decoded), np.int64),
         size=decoded.first_size,
-        warnings=tuple(_losses(packets, decoded, ordered=ordered)),
+        warnings=tuple(_losses(packets, decoded, ticks)),
     )
+
+
+def _usable_ticks(decoded: Sequence[int | None]) -> Ticks | None:
+    """The timestamps in order; None if some are missing or many are out of order."""
+    known = [tick for tick in decoded if tick is not None]
+    kept = list(in_time_order(known, int))
+    if len(known) < len(decoded) or len(kept) < 0.9 * len(decoded):
+        return None
+    return np.array(kept, np.int64)
+
+
+def _clean_entries(packets: _Packets, decoded: _Decoded) -> list[int]:
+    """Key frames from which decoding gives the same pictures as from the start.
+
+    What a decoder shows in place of damage depends on what it has seen before, so a group of
+    pictures with damage in it is only entered through a group before it.
+    """
+    bad = [*decoded.damaged, *decoded.refused]
+    known = np.sort(np.array([tick for tick in bad if tick is not None], np.int64))
+    # Where timestamps are counted, a seek past the damage would count differently.
+    if len(known) < len(bad) or (packets.counts_packets and packets.suspicious):
+        return []
+    keys = np.array(packets.key_ticks, np.int64)
+    bad_before = np.append(np.searchsorted(known, keys), len(known))
+    clean = keys[np.diff(bad_before) == 0]
+    return [int(key) for key in clean if int(key) in decoded.key_ticks]
 
 
 def _index_by_packets(packets: _Packets, size: tuple[int, int]) -> FrameIndex:
@@ -298,9 +325,9 @@ def _first_size(path: Path) -> tuple[int, int]:
     )
 
 
-def _losses(packets: _Packets, decoded: _Decoded, *, ordered: bool) -> list[str]:
+def _losses(packets: _Packets, decoded: _Decoded, ticks: Ticks | None) -> list[str]:
     first = min((tick for tick in packets.ticks if tick is not None), default=0)
-    count = len(decoded.ticks)
+    count = len(decoded.ticks) if ticks is None else len(ticks)
 
     def between(ticks: Sequence[int | None]) -> str:
         return span_words([(tick - first) * packets.tick_s for tick in ticks if tick is not None])
@@ -322,11 +349,13 @@ def _losses(packets: _Packets, decoded: _Decoded, *, ordered: bool) -> list[str]
         said.append(f"{count} of {len(packets.ticks)} frames could be read and are kept.")
     if decoded.damaged:
         said.append(damaged_words(len(decoded.damaged), between(decoded.damaged)))
-    if not ordered:
+    if ticks is None:
         said.append(
             "The timestamps in the file are missing or out of order; its frames are taken to be "
             f"{packets.frame_s:.3f} s apart."
         )
+    elif not said and ticks.tolist() != decoded.ticks:
+        said.append("Some frames in the file were out of order; they are sorted by their times.")
     if len(decoded.sizes) > 1:
         height, width = decoded.first_size
         said.append(

@@ -131,13 +131,13 @@ def is_cut_off(data: bytes) -> bool:
 def list_pictures(folder: Path) -> list[Path]:
     """The pictures of a folder in natural order: 2.jpg before 10.jpg."""
     files = (file for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
-    return sorted((file for file in files if is_picture(file)), key=lambda f: _natural(f.name))
+    return sorted((file for file in files if is_picture(file)), key=_natural)
 
 
-def _natural(name: str) -> list[Any]:
+def _natural(file: Path) -> list[Any]:
     # Digits stand at odd places of the split, so numbers meet numbers and words meet words.
-    parts = re.split(r"([0-9]+)", name.lower())
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)] + [name]
+    parts = re.split(r"([0-9]+)", file.stem.lower())
+    return [[int(part) if i % 2 else part for i, part in enumerate(parts)], file.name]
 
 
 def read_bytes(path: Path) -> bytes:

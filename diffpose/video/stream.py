@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import av
 from av.container import InputContainer
@@ -28,6 +30,9 @@ _OPEN_OPTIONS = {
     "max_pixels": str(MAX_PIXELS + 2**20),
 }
 _MAX_READ_ERRORS = 100
+_REORDER_FRAMES = 16
+
+Item = TypeVar("Item")
 
 
 @contextmanager
@@ -100,6 +105,30 @@ def decode_packet(stream: VideoStream, packet: Packet[VideoStream]) -> list[Vide
         return None
 
 
+def in_time_order(items: Iterable[Item], tick: Callable[[Item], int]) -> Iterator[Item]:
+    """Items sorted by their timestamp within a short delay; those that come later are left out.
+
+    Where a key frame is lost, the decoder gives out the frames around it in a wrong order.
+
+    Args:
+        items: Frames, or what was noted of them, as decoded.
+        tick: The timestamp of an item.
+    """
+    waiting: list[tuple[int, int, Item]] = []
+    last: int | None = None
+    for count, item in enumerate(items):
+        heapq.heappush(waiting, (tick(item), count, item))
+        if len(waiting) > _REORDER_FRAMES:
+            first = heapq.heappop(waiting)
+            if last is None or first[0] > last:
+                last = first[0]
+                yield first[2]
+    for first in sorted(waiting):
+        if last is None or first[0] > last:
+            last = first[0]
+            yield first[2]
+
+
 def _check_file(path: Path) -> None:
     try:
         if not path.exists():
@@ -125,9 +154,10 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     # The cover of a song counts as a video stream of one picture.
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
-        got = "only sound" if container.streams.audio else "no pictures"
+        if not container.streams.audio:
+            raise VideoError(_why_not(path))
         raise VideoError(
-            f"Expected a video, got {got} in {path.name}; choose a file with a video stream."
+            f"Expected a video, got only sound in {path.name}; choose a file with pictures."
         )
     best = container.streams.best("video")
     stream = next((s for s in streams if best is not None and s.index == best.index), streams[0])
