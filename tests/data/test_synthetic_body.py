@@ -32,7 +32,7 @@ def t_pose() -> BodyPoses:
 
 def random_poses(seed: int) -> BodyPoses:
     rng = np.random.default_rng(seed)
-    rotations = Rotation.random(len(BONES), rng=rng).as_matrix()[None]
+    rotations = Rotation.from_quat(rng.normal(size=(len(BONES), 4))).as_matrix()[None]
     return BodyPoses(rotations, rng.normal(size=(1, 3)))
 
 

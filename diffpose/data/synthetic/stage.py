@@ -148,7 +148,7 @@ def _random_turn(rng: np.random.Generator, mix: SceneMix) -> NDArray[np.float64]
     heading = Rotation.from_rotvec([0.0, rng.uniform(0, 2 * np.pi), 0.0])
     chance = rng.random()
     if chance < mix.acrobatic:
-        return Rotation.random(rng=rng).as_matrix()
+        return Rotation.from_quat(rng.normal(size=4)).as_matrix()
     if chance < mix.acrobatic + mix.tilted:
         direction = rng.uniform(0, 2 * np.pi)
         axis = np.array([np.cos(direction), 0.0, np.sin(direction)])
