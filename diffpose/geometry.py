@@ -24,7 +24,7 @@ def check_box(box: ArrayLike, *, size: Size) -> NDArray[np.float64]:
     """
     values = np.asarray(box, dtype=np.float64)
     if values.shape != (4,) or not np.isfinite(values).all():
-        raise BoxError(f"Expected a box of four finite numbers (x1, y1, x2, y2), got {box}.")
+        raise BoxError(f"Expected a box of four finite numbers (x1, y1, x2, y2), got {box!r}.")
     height, width = size
     x1, y1, x2, y2 = values
     if x2 <= x1 or y2 <= y1:

@@ -101,7 +101,7 @@ class VideoInfo(_Record):
         """Median frame rate; 30 for a single picture."""
         if self.num_frames < 2:
             return 30.0
-        return float(1.0 / max(np.median(np.diff(self.times_s)), 1e-6))
+        return 1.0 / max(float(np.median(np.diff(self.times_s))), 1e-6)
 
 
 @dataclass(frozen=True, repr=False)

@@ -68,7 +68,8 @@ def test_spread_of_a_wider_gaussian_is_what_it_is_wider():
 
 def test_spread_of_two_equal_points_is_along_their_line():
     left, right = torch.tensor([[31.5, 71.5]]), torch.tensor([[95.5, 71.5]])
-    maps = sum(heatmap.encode(p, size=SIZE, stride=STRIDE, sigma=1.5) for p in (left, right)) / 2
+    both = heatmap.encode(torch.stack([left, right]), size=SIZE, stride=STRIDE, sigma=1.5)
+    maps = both.mean(dim=0)
 
     covariance = heatmap.spread(maps, (left + right) / 2, stride=STRIDE, sigma=1.5)[0]
 

@@ -1,5 +1,7 @@
 """Laws of the records."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from diffpose.skeleton import COCO17
 
 
 def sequence(**changes):
-    values = {
+    values: dict[str, Any] = {
         "skeleton": COCO17,
         "track_id": 0,
         "frames": np.arange(3),

@@ -69,7 +69,7 @@ class Estimator:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise SettingsError(f"Device {device!r} was asked for, but no GPU is here; use cpu.")
         self.device = torch.device(device)
-        self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
         self.weights_hash = weights_hash
         config = network.config
         self.config = config

@@ -19,10 +19,11 @@ class VitBackbone(nn.Module):
 
     def __init__(self, name: str, *, crop_size: tuple[int, int]) -> None:
         super().__init__()
-        self.vit: Any = timm.create_model(
+        vit: Any = timm.create_model(
             name, pretrained=False, img_size=crop_size, patch_size=_STRIDE, num_classes=0
         )
-        self.channels: int = self.vit.embed_dim
+        self.vit = vit
+        self.channels: int = vit.embed_dim
 
     def forward(self, frames: Tensor) -> Tensor:
         """Normalised frames (N, 3, H, W) to features (N, C, H/16, W/16)."""
@@ -60,6 +61,11 @@ class ConvBackbone(nn.Module):
             for lateral, level in zip(self.lateral, self.levels, strict=True)
         ]
         return self.merge(torch.stack(maps).sum(dim=0))
+
+
+def _levels(pyramid: Any) -> tuple[list[int], list[int]]:
+    """Strides and channels of a timm pyramid."""
+    return pyramid.feature_info.reduction(), pyramid.feature_info.channels()
 
 
 def build_backbone(name: str, *, crop_size: tuple[int, int]) -> VitBackbone | ConvBackbone:

@@ -172,7 +172,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.trainee = Trainee(config.model)
-        self.trainee.to(self.device, memory_format=torch.channels_last)
+        self.trainee.to(self.device).to(memory_format=torch.channels_last)
         self.schedule: NoiseSchedule = cosine_schedule(config.model.num_timesteps)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.ema = Ema(self.trainee)

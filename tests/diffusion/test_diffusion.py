@@ -107,7 +107,9 @@ def test_adding_noise_keeps_unit_power():
     x_t = SCHEDULE.add_noise(x_0 * 0, eps, torch.full((1000,), 1000))
 
     assert x_t.std().item() == pytest.approx(1, abs=0.07)
-    torch.testing.assert_close(SCHEDULE.add_noise(x_0, eps, torch.zeros(1000, dtype=int)), x_0)
+    torch.testing.assert_close(
+        SCHEDULE.add_noise(x_0, eps, torch.zeros(1000, dtype=torch.int64)), x_0
+    )
 
 
 def test_noise_of_a_hypothesis_depends_on_its_seed_and_number_only():

@@ -102,7 +102,7 @@ def test_another_format_is_refused(saved):
 def test_vit_weights_come_from_vitpose_and_timm_files(tmp_path, kind):
     torch.manual_seed(1)
     donor, network = DiffPose(TINY_VIT), DiffPose(TINY_VIT)
-    state = {k: v.clone() for k, v in donor.backbone.vit.state_dict().items()}
+    state = {k.removeprefix("vit."): v.clone() for k, v in donor.backbone.state_dict().items()}
     path = tmp_path / kind
     if kind.endswith(".pth"):
         renamed = {f"backbone.{k}".replace("backbone.norm.", "backbone.last_norm."): v
@@ -113,8 +113,8 @@ def test_vit_weights_come_from_vitpose_and_timm_files(tmp_path, kind):
 
     load_vit_weights(network, path)
 
-    loaded = network.backbone.vit.state_dict()
-    assert all(torch.equal(loaded[k], state[k]) for k in state if k != "cls_token")
+    loaded = network.backbone.state_dict()
+    assert all(torch.equal(loaded[f"vit.{k}"], state[k]) for k in state if k != "cls_token")
 
 
 def test_vit_weights_of_another_size_are_refused(tmp_path):

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def tensors(trainer):
 
 
 def test_a_run_goes_through_its_stages_and_writes_weights_that_load(tmp_path):
-    records = []
+    records: list[dict[str, Any]] = []
 
     progress = Trainer(config(COARSE, DIFFUSION), data(), tmp_path, listen=records.append).run()
 
@@ -65,7 +66,7 @@ def test_a_run_goes_through_its_stages_and_writes_weights_that_load(tmp_path):
     assert logged == records
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for the end of the process."""
 
 
@@ -76,16 +77,17 @@ def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(tmp_path, steps_be
     whole.run()
 
     first = Trainer(plan, data(), tmp_path / "cut")
-    take_step, done = first._step, []
+    take_step = first._step
+    done: list[float] = []
 
     def step_then_die(*arguments):
         if len(done) == steps_before_kill:
-            raise Killed
+            raise KilledError
         done.append(take_step(*arguments))
         return done[-1]
 
     first._step = step_then_die  # type: ignore[method-assign]
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         first.run()
     second = Trainer(plan, data(), tmp_path / "cut")
     second.run()
@@ -105,7 +107,7 @@ def test_time_budget_ends_a_stage(tmp_path):
 
 
 def test_training_reduces_the_loss(tmp_path):
-    records = []
+    records: list[dict[str, Any]] = []
     plan = config({**COARSE, "steps": 15, "learning_rate": 3e-3, "batch_size": 8})
     plan = replace(plan, evaluate_seconds=0.0)
 
