@@ -46,7 +46,7 @@ class Video:
 
     Damage that probing did not meet, because a long file is not decoded then, moves no frame in
     number or time: a frame that cannot be decoded shows the one before, and ``warnings`` says so.
-    Only what the decoder shows in damaged frames may then differ from one reading to another.
+    Only what a decoder makes up inside damaged frames can differ from one reading to another.
 
     Example:
         >>> with Video("walk.mp4") as video:  # doctest: +SKIP

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from diffpose.errors import VideoError
 from diffpose.poses import FloatArray
-from diffpose.video.stream import decode_packet, in_time_order, open_stream, read_packets
+from diffpose.video.stream import (
+    decode_packet,
+    in_time_order,
+    is_torn,
+    open_stream,
+    read_packets,
+    unit_prefix_bytes,
+)
 
 Times = NDArray[np.float64]
 Ticks = NDArray[np.int64]
@@ -102,6 +109,7 @@ class _Decoded:
     first_size: tuple[int, int] = (0, 0)
     damaged: list[int | None] = field(default_factory=list)
     refused: list[int | None] = field(default_factory=list)
+    torn: set[int] = field(default_factory=set)
     tainted_from: int | None = None
 
     def add(self, frame: VideoFrame) -> None:
@@ -110,16 +118,16 @@ class _Decoded:
         self.first_size = size if not self.ticks else self.first_size
         self.sizes.add(size)
         self.ticks.append(frame.pts)
+        is_bad = frame.is_corrupt or frame.pts in self.torn
         # Damage lives on in the frames built upon it, until a key frame that needs no other.
-        if frame.key_frame and not frame.is_corrupt:
-            self.tainted_from = None
-            if frame.pts is not None:
-                self.key_ticks.add(frame.pts)
-        elif frame.is_corrupt and frame.pict_type != PictureType.B:
+        if is_bad and frame.pict_type != PictureType.B:
             self.taint(frame.pts)
+        elif frame.key_frame and not is_bad and frame.pts is not None:
+            self.key_ticks.add(frame.pts)
+            if self.tainted_from is not None and frame.pts > self.tainted_from:
+                self.tainted_from = None
         tick, tainted = frame.pts, self.tainted_from
-        late = tick is not None and tainted is not None and tick >= tainted
-        if frame.is_corrupt or late:
+        if is_bad or (tick is not None and tainted is not None and tick >= tainted):
             self.damaged.append(frame.pts)
 
     def taint(self, tick: int | None) -> None:
@@ -188,12 +196,11 @@ def _scan(path: Path) -> _Packets:
     suspicious = False
     last_duration = 0
     with open_stream(path) as (container, stream):
+        prefix = unit_prefix_bytes(stream)
         for packet in read_packets(container, stream, errors):
             if packet.size == 0 or packet.is_discard:
                 continue
-            # A hole in a file reads as zeros; no packet of a usual codec begins with 16 of them.
-            suspicious |= packet.is_corrupt or not any(bytes(memoryview(packet)[:16]))
-            suspicious |= not ticks and not packet.is_keyframe
+            suspicious |= is_torn(packet, prefix) or (not ticks and not packet.is_keyframe)
             ticks.append(packet.pts)
             last_duration = packet.duration or last_duration
             if packet.is_keyframe and packet.pts is not None:
@@ -241,7 +248,10 @@ def _stated_but_missing(
 def _decode(path: Path, *, threads: bool) -> _Decoded:
     decoded = _Decoded()
     with open_stream(path, threads=threads) as (container, stream):
+        prefix = unit_prefix_bytes(stream)
         for packet in read_packets(container, stream):
+            if packet.size and packet.pts is not None and is_torn(packet, prefix):
+                decoded.torn.add(packet.pts)
             frames = decode_packet(stream, packet)
             if frames is None:
                 decoded.refused.append(packet.pts)

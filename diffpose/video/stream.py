@@ -105,6 +105,36 @@ def decode_packet(stream: VideoStream, packet: Packet[VideoStream]) -> list[Vide
         return None
 
 
+def unit_prefix_bytes(stream: VideoStream) -> int:
+    """How many bytes state the length of each H.264 or HEVC unit in a packet; 0 if none do."""
+    header = stream.codec_context.extradata or b""
+    at = {"h264": 4, "hevc": 21}.get(stream.codec_context.name)
+    # The other form of these codecs, in transport streams, begins with start codes instead.
+    return (header[at] & 3) + 1 if at and len(header) > at and header[0] == 1 else 0
+
+
+def is_torn(packet: Packet[VideoStream], prefix_bytes: int) -> bool:
+    """Whether a packet holds what no encoder wrote: found without decoding, so not always.
+
+    Some decoders make pictures from such packets without a word.
+
+    Args:
+        packet: Not empty.
+        prefix_bytes: See `unit_prefix_bytes`.
+    """
+    data = bytes(memoryview(packet))
+    # A hole in a file reads as zeros; no packet of a usual codec begins with 16 of them.
+    if packet.is_corrupt or not any(data[:16]):
+        return True
+    at = 0
+    while prefix_bytes and at < len(data):
+        length = int.from_bytes(data[at : at + prefix_bytes], "big")
+        at += prefix_bytes + length
+        if length == 0 or at > len(data):
+            return True
+    return False
+
+
 def in_time_order(items: Iterable[Item], tick: Callable[[Item], int]) -> Iterator[Item]:
     """Items sorted by their timestamp within a short delay; those that come later are left out.
 

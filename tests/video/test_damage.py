@@ -103,6 +103,22 @@ def test_undetected_damage_shifts_no_frame(tmp_path, clip, monkeypatch):
         assert len(video.warnings) >= 1
 
 
+def test_damage_that_a_decoder_passes_over_is_said(tmp_path):
+    sound = make_clip(
+        tmp_path / "hevc.mp4", codec="libx265", options={"x265-params": "log-level=none:pools=1"}
+    )
+    spans = packet_spans(sound)[30:36]
+    data = bytearray(sound.read_bytes())
+    garbage = np.random.default_rng(0)
+    for position, size, _, _ in spans:
+        data[position : position + size] = garbage.bytes(size)
+    path = tmp_path / "garbage.mp4"
+    path.write_bytes(data)
+
+    assert probe(sound).warnings == ()
+    assert probe(path).warnings
+
+
 def test_flipped_bits_are_counted(tmp_path, clip):
     data = bytearray(clip.read_bytes())
     for position, size, _, _ in packet_spans(clip)[20:40]:

@@ -55,11 +55,11 @@ def test_a_cut_off_picture_is_never_taken_for_a_whole_one(tmp_path, extension):
 
     # Some versions of OpenCV decode what is there, others nothing.
     try:
-        assert probe(path).warnings == (
-            f"Cut off, so that a part of the picture is missing: {path.name}.",
-        )
+        said = probe(path).warnings
     except VideoError as error:
-        assert path.name in str(error)
+        said = (str(error),)
+    assert len(said) == 1
+    assert path.name in said[0]
 
 
 def test_a_folder_is_read_in_natural_order(tmp_path):
