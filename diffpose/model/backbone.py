@@ -36,11 +36,10 @@ class ConvBackbone(nn.Module):
 
     def __init__(self, name: str, *, channels: int = 256) -> None:
         super().__init__()
-        self.pyramid: Any = timm.create_model(name, pretrained=False, features_only=True)
-        strides, depths = (
-            self.pyramid.feature_info.reduction(),
-            self.pyramid.feature_info.channels(),
-        )
+        pyramid: Any = timm.create_model(name, pretrained=False, features_only=True)
+        self.pyramid = pyramid
+        strides = pyramid.feature_info.reduction()
+        depths = pyramid.feature_info.channels()
         if _STRIDE not in strides:
             raise SettingsError(f"Backbone {name!r} gives no stride-16 map, only {strides}.")
         self.levels = [i for i, stride in enumerate(strides) if stride >= _STRIDE]

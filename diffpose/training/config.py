@@ -153,6 +153,22 @@ def parse_training_config(values: Mapping[str, Any]) -> TrainingConfig:
     )
 
 
+def find_training_config(name: str) -> TrainingConfig:
+    """The config of a TOML file, or the shipped one of that name.
+
+    Raises:
+        SettingsError: There is neither, or it is wrong.
+    """
+    folder = Path(__file__).parent / "configs"
+    shipped = folder / f"{name}.toml"
+    if shipped.is_file():
+        return load_training_config(shipped)
+    if not Path(name).is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
+        raise SettingsError(f"There is no config {name!r}; give a TOML file or one of {known}.")
+    return load_training_config(Path(name))
+
+
 def load_training_config(path: Path) -> TrainingConfig:
     """Read a TOML config file.
 
@@ -170,6 +186,7 @@ __all__ = [
     "DataConfig",
     "StageConfig",
     "TrainingConfig",
+    "find_training_config",
     "load_training_config",
     "parse_training_config",
 ]

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from diffpose.data.batches import Batch, Mixture, evaluation_batches, prefetch
 from diffpose.data.sources import ShardSource, Source, StillSource, load_lspet
 from diffpose.diffusion.schedule import NoiseSchedule, cosine_schedule
-from diffpose.errors import DiffPoseError, SettingsError
+from diffpose.errors import DiffPoseError, SettingsError, WeightsError
 from diffpose.evaluation.pck import limb_pck
 from diffpose.geometry import apply_affine, invert_affine
-from diffpose.model.weights import save_weights
+from diffpose.model.weights import load_weights, save_weights
 from diffpose.training.config import StageConfig, TrainingConfig
 from diffpose.training.state import (
     Ema,
@@ -64,7 +64,7 @@ def load_data(config: TrainingConfig) -> TrainingData:
         stills = _subset(every, [i for i in range(len(every)) if i not in held])
         monitor = _subset(every, sorted(held)) if held else None
     if config.data.shards:
-        paths = sorted(Path(config.data.shards).glob("*.npz"))
+        paths = sorted(Path(config.data.shards).glob("shard-*.npz"))
         clips = ShardSource(paths) if paths else None
     if stills is None and clips is None:
         raise SettingsError("The config names no training data; set data.lspet or data.shards.")
@@ -189,6 +189,21 @@ class Trainer:
             path, trainee=self.trainee, ema=self.ema, optimizer=None, generator=self.generator
         )
         self.trainee.load_state_dict(self.ema.values)
+        self.ema = Ema(self.trainee)
+
+    def start_from_weights(self, path: Path) -> None:
+        """Begin with a weights file; the plain head starts anew.
+
+        Raises:
+            WeightsError: It is damaged or of another model.
+        """
+        network = load_weights(path)
+        if network.config != self.config.model:
+            raise WeightsError(
+                f"{path.name} holds a {network.config.name!r} of another shape than the config's "
+                f"{self.config.model.name!r}; use the config it was trained with."
+            )
+        self.trainee.network.load_state_dict(network.state_dict())
         self.ema = Ema(self.trainee)
 
     def run(self) -> Progress:

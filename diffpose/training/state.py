@@ -14,7 +14,7 @@ from diffpose.errors import WeightsError
 from diffpose.model.backbone import CoarseHead
 from diffpose.model.config import ModelConfig
 from diffpose.model.network import DiffPose
-from diffpose.model.weights import load_tensors, save_tensors
+from diffpose.tensorfile import load_tensors, save_tensors
 
 FORMAT = "diffpose-checkpoint-1"
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 import typer
 from typer.core import TyperGroup
 
+from diffpose.cli.training import register
 from diffpose.errors import CancelledError, DiffPoseError, InputError, SettingsError
 from diffpose.poses import PoseSequence, Provenance, SamplingConfig, Track, VideoInfo
 
@@ -163,6 +164,9 @@ def infer(
         for warning in video.warnings[len(info.warnings) :]:
             _say(f"warning: {warning}")
     _say(f"{sum(map(len, poses))} poses, {len(poses)} tracks: {output}")
+
+
+register(app)
 
 
 def main() -> None:

@@ -1,0 +1,156 @@
+"""Commands that make data and weights: ``train``, ``synthesize``, ``evaluate``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict
+
+import typer
+
+from diffpose.errors import SettingsError
+
+_FOLDER = "Folder with avatars/, mocap/ and backgrounds/."
+
+
+class DataSplit(StrEnum):
+    """Splits of the synthetic material; they share no person, motion or photo."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+class Dataset(StrEnum):
+    """Held-out data that ``evaluate`` knows."""
+
+    LSPET = "lspet"
+    SHARDS = "shards"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command()(train)
+    app.command()(synthesize)
+    app.command()(evaluate)
+
+
+def train(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the run; the same folder resumes.")
+    ],
+    config: Annotated[
+        str, typer.Option(help="A TOML file, or the name of a shipped one, e.g. small.")
+    ] = "small",
+    lspet: Annotated[
+        Path | None, typer.Option(help="Folder of Leeds Sports Pose Extended.")
+    ] = None,
+    shards: Annotated[Path | None, typer.Option(help="Folder of rendered shards.")] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Checkpoint of another run to begin with.")
+    ] = None,
+    first_weights: Annotated[Path | None, typer.Option(help="Weights file to begin with.")] = None,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: torch's default.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Train a network; kill it at any moment and run the same command to go on."""
+    from diffpose.training.config import find_training_config
+    from diffpose.training.loop import Trainer, load_data
+
+    plan = find_training_config(config)
+    data = replace(
+        plan.data,
+        lspet=str(lspet) if lspet is not None else plan.data.lspet,
+        shards=str(shards) if shards is not None else plan.data.shards,
+    )
+    plan = replace(plan, data=data, threads=threads or plan.threads)
+    trainer = Trainer(plan, load_data(plan), output, device=device, listen=_say_record)
+    if not trainer.checkpoint.is_file():
+        if start_from is not None:
+            trainer.start_from(start_from)
+        if first_weights is not None:
+            trainer.start_from_weights(first_weights)
+    progress = trainer.run()
+    typer.echo(
+        f"{progress.samples} windows, {progress.step} steps: {output / 'weights.safetensors'}"
+    )
+
+
+class _RenderOptions(TypedDict):
+    """Arguments that both kinds of shards share."""
+
+    split: Literal["train", "val", "test"]
+    seed: int
+    workers: int
+    progress: Callable[[float, str], None]
+
+
+def _say_progress(fraction: float, words: str) -> None:
+    typer.echo(f"{fraction:4.0%}  {words}", err=True)
+
+
+def _say_record(record: dict[str, Any]) -> None:
+    typer.echo("  ".join(f"{key} {value}" for key, value in record.items()), err=True)
+
+
+def synthesize(
+    material: Annotated[Path, typer.Argument(metavar="MATERIAL", help=_FOLDER)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the shards.")],
+    split: Annotated[DataSplit, typer.Option(help="Which people, motions and photos.")] = (
+        DataSplit.TRAIN
+    ),
+    clips: Annotated[int, typer.Option(help="Clips around one person each; 64 to a shard.")] = 640,
+    scenes: Annotated[int, typer.Option(help="Instead: pictures for the person detector.")] = 0,
+    seed: Annotated[int, typer.Option(help="Other seeds give other pictures.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that render.")] = 1,
+) -> None:
+    """Render synthetic people with exact annotations; finished shards are kept."""
+    from diffpose.data.synthetic.shards import write_scene_shards, write_shards
+
+    avatars, mocap, backgrounds = (material / name for name in ("avatars", "mocap", "backgrounds"))
+    for folder in (avatars, mocap, backgrounds):
+        if not folder.is_dir():
+            raise SettingsError(
+                f"Expected a folder {folder.name} in {material}; docs/training.md says what it holds."
+            )
+    shared = _RenderOptions(split=split.value, seed=seed, workers=workers, progress=_say_progress)
+    if scenes:
+        paths = write_scene_shards(avatars, mocap, backgrounds, output, num_scenes=scenes, **shared)
+    else:
+        paths = write_shards(avatars, mocap, backgrounds, output, num_clips=clips, **shared)
+    typer.echo(f"{len(paths)} shards: {output}")
+
+
+def evaluate(
+    dataset: Annotated[Dataset, typer.Argument(help="What kind of data the folder holds.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER")],
+    steps: Annotated[int, typer.Option(help="Denoising steps, 1 to 50.")] = 1,
+    ensemble: Annotated[int, typer.Option(help="Hypotheses, 1 to 64.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    whole_picture: Annotated[
+        bool, typer.Option("--whole-picture", help="The box is the picture, not the annotation's.")
+    ] = False,
+    weights: Annotated[Path | None, typer.Option(help="Weights file instead of the own.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Score weights on held-out data: PCK of the torso, by keypoint; says which boxes it used."""
+    from diffpose.data.sources import ShardSource, load_lspet
+    from diffpose.inference.estimator import Estimator
+    from diffpose.inference.evaluate import BoxSource, estimate_source, pck_table
+    from diffpose.poses import SamplingConfig
+
+    estimator = Estimator.load(weights, device=device)
+    if dataset is Dataset.LSPET:
+        source: Any = load_lspet(folder, "val", estimator.skeleton)
+    else:
+        source = ShardSource(sorted(folder.glob("shard-*.npz")))
+    boxes = BoxSource.PICTURE if whole_picture else BoxSource.ANNOTATION
+    sampling = SamplingConfig(num_steps=steps, num_hypotheses=ensemble, seed=seed)
+    found, truth = estimate_source(estimator, source, sampling, boxes=boxes)
+    typer.echo(
+        f"{len(truth)} people of {dataset.value}, boxes: {boxes.value}, "
+        f"K={steps}, E={ensemble}, weights {estimator.weights_hash}"
+    )
+    typer.echo(pck_table(found, truth, estimator.skeleton))

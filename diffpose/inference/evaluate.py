@@ -1,0 +1,92 @@
+"""An estimator's poses of a whole annotated source, and their table."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffpose.data.sources import Example, Source
+from diffpose.evaluation.pck import limb_pck, pck, torso_sizes
+from diffpose.geometry import crop_affine, union_box
+from diffpose.inference.estimator import Estimator
+from diffpose.poses import SamplingConfig
+from diffpose.skeleton import Skeleton
+from diffpose.video.crop import cut_crop
+
+_BATCH = 16
+
+
+class BoxSource(StrEnum):
+    """Where the person boxes of an evaluation come from: never mixed in one table."""
+
+    ANNOTATION = "annotated keypoints' extent"
+    PICTURE = "whole picture"
+
+
+def estimate_source(
+    estimator: Estimator, source: Source, sampling: SamplingConfig, *, boxes: BoxSource
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Poses and truths of the middle frame of every example.
+
+    Args:
+        estimator: What is evaluated.
+        source: Stills or clips; a still's frame is repeated through the window.
+        sampling: K, E, seed.
+        boxes: Where each person's box comes from.
+
+    Returns:
+        Predicted and true keypoints, each (N, K, 2) in picture pixels; truth NaN where not
+        annotated.
+    """
+    found, truths = [], []
+    for start in range(0, len(source), _BATCH):
+        rows = range(start, min(start + _BATCH, len(source)))
+        examples = [source[row] for row in rows]
+        affines = np.stack([_crop(estimator, example, boxes) for example in examples])
+        pairs = zip(examples, affines, strict=True)
+        crops = np.stack([_window(estimator, example, affine) for example, affine in pairs])
+        features = estimator.encode(crops)
+        found.append(estimator.sample(features, affines, sampling, seeds=list(rows)).keypoints)
+        truths.append(np.stack([e.keypoints[len(e.frames) // 2] for e in examples]))
+    return np.concatenate(found), np.concatenate(truths)
+
+
+def _crop(estimator: Estimator, example: Example, boxes: BoxSource) -> NDArray[np.float64]:
+    if boxes is BoxSource.PICTURE:
+        height, width = example.frames[0].shape[:2]
+        whole = np.array([0, 0, width, height]) - 0.5
+        return crop_affine(whole, size=estimator.crop_size, padding=1.0)
+    return crop_affine(union_box(example.boxes), size=estimator.crop_size)
+
+
+def _window(
+    estimator: Estimator, example: Example, affine: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    centre, count = len(example.frames) // 2, len(example.frames)
+    wanted = np.arange(centre - estimator.radius, centre + estimator.radius + 1)
+    cut = {
+        row: cut_crop(example.frames[row], affine, size=estimator.crop_size)
+        for row in {int(r) for r in np.clip(wanted, 0, count - 1)}
+    }
+    return np.stack([cut[int(row)] for row in np.clip(wanted, 0, count - 1)])
+
+
+def pck_table(found: NDArray[np.floating], truth: NDArray[np.floating], skeleton: Skeleton) -> str:
+    """A Markdown table of PCK by keypoint, normalised by the torso; left and right together."""
+    sizes = torso_sizes(truth, skeleton)
+    lines = ["| keypoint | PCK@0.2 | PCK@0.1 |", "|---|---|---|"]
+    scores = [pck(found, truth, sizes=sizes, threshold=t) for t in (0.2, 0.1)]
+    parts = dict.fromkeys(
+        name.removeprefix("left_").removeprefix("right_") for name in skeleton.keypoints
+    )
+    for part in parts:
+        same = {part, f"left_{part}", f"right_{part}"}
+        exact = [i for i, name in enumerate(skeleton.keypoints) if name in same]
+        means = [np.mean(score[exact]) for score in scores]
+        if np.isfinite(means).all():
+            lines.append(f"| {part.replace('_', ' ')} | {means[0]:.3f} | {means[1]:.3f} |")
+    total = [limb_pck(found, truth, skeleton, threshold=t) for t in (0.2, 0.1)]
+    lines.append(f"| **12 limb keypoints** | **{total[0]:.3f}** | **{total[1]:.3f}** |")
+    return "\n".join(lines)
