@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import shutil
@@ -17,11 +16,12 @@ from app.session import Clip, Session, Status
 from app.workspace import Workspace
 from diffpose.errors import CancelledError, DiffPoseError, InputError, NoPersonError
 from diffpose.formats.coco import write_coco_dataset
-from diffpose.formats.native import write_native
+from diffpose.formats.native import read_native, write_native
 from diffpose.formats.overlay import write_overlay
 from diffpose.formats.table import write_csv
 from diffpose.inference.pipeline import detect_tracks, iter_poses, sample_window, window_at
 from diffpose.poses import Provenance, SamplingConfig
+from diffpose.skeleton import Skeleton, convert
 from diffpose.video.decode import Video
 from diffpose.video.proxy import write_frames
 
@@ -102,7 +102,7 @@ def _open(workspace: Workspace, session: Session, path: Path, name: str) -> Iter
         video = Video(path)
         num_frames = min(video.info.num_frames, workspace.settings.max_frames)
         clip = Clip(video, name=name, folder=session.folder, num_frames=num_frames)
-        clip.write_times(_truth(path))
+        clip.write_times(_truth(path, num_frames, workspace.estimator.skeleton))
         session.replace_clip(clip)
         write_frames(
             video, clip.frames_folder, start=0, stop=num_frames,
@@ -300,7 +300,15 @@ def _clip(session: Session) -> Clip:
     return session.clip
 
 
-def _truth(path: Path) -> Any | None:
-    """True poses that lie beside an example."""
+def _truth(path: Path, num_frames: int, skeleton: Skeleton) -> list[list[views.Rows]] | None:
+    """True poses that lie beside an example, of everybody in every frame."""
     truth = path.with_suffix(".truth.json")
-    return json.loads(truth.read_text()).get("poses") if truth.is_file() else None
+    if not truth.is_file():
+        return None
+    poses: list[list[views.Rows]] = [[] for _ in range(num_frames)]
+    for sequence in read_native(truth).sequences:
+        keypoints = convert(sequence.keypoints, sequence.skeleton, skeleton)
+        for frame, points in zip(sequence.frames.tolist(), keypoints, strict=True):
+            if frame < num_frames:
+                poses[frame].append(views.point_rows(points))
+    return poses

@@ -23,6 +23,7 @@ from diffpose.skeleton import Skeleton
 
 TITLE = "DiffPose"
 LAYERS = ["Skeleton", "Uncertainty", "Heatmap", "Hypotheses", "Boxes"]
+TRUTH = "True pose"
 SHOWN_AT_FIRST = ["Skeleton", "Uncertainty", "Heatmap", "Boxes"]
 START_STEPS, START_HYPOTHESES = 4, 8
 
@@ -50,7 +51,8 @@ class Parts:
     @property
     def screen(self) -> list[Any]:
         """Outputs of `_Screen.full` in its order."""
-        return [self.canvas, self.person, self.run, self.cancel, *self.exports.values()]
+        fixed = [self.canvas, self.person, self.run, self.cancel, self.layers]
+        return [*fixed, *self.exports.values()]
 
 
 def build_app(workspace: Workspace) -> gr.Blocks:
@@ -66,7 +68,7 @@ def build_app(workspace: Workspace) -> gr.Blocks:
             apply_default_css=False,
         )
         with gr.Row(equal_height=False):
-            with gr.Column(scale=3, min_width=480):
+            with gr.Column(scale=3, min_width=480, elem_id="left"):
                 canvas = _canvas(workspace, skeleton)
                 with gr.Column(elem_id="timeline-panel"):
                     gr.HTML("<h2>Uncertainty over time</h2>", apply_default_css=False)
@@ -138,7 +140,7 @@ def _side(workspace: Workspace, skeleton: Skeleton, *, session: gr.State, canvas
         info="More is finer, and slower.", buttons=[],
     )  # fmt: skip
     hypotheses = gr.Slider(
-        1, MAX_HYPOTHESES, START_HYPOTHESES, step=1, label="Samples", elem_id="hypotheses",
+        1, MAX_HYPOTHESES, START_HYPOTHESES, step=1, label="Ensemble samples", elem_id="hypotheses",
         info="More steadies the uncertainty.", buttons=[],
     )  # fmt: skip
     _heading("Show")
@@ -277,6 +279,7 @@ class _Screen:
                 interactive=clip is not None and not running,
             ),
             gr.update(interactive=running),
+            gr.update(choices=[*LAYERS, TRUTH] if clip and clip.has_truth else LAYERS),
             *(gr.update(interactive=done and not running) for _ in self.parts.exports),
         )
 

@@ -64,6 +64,7 @@ class Clip:
         num_frames: How many frames are used.
         ready: How many pictures the browser may fetch.
         searched: Whether people have been looked for.
+        has_truth: Whether true poses are known: the clip was rendered.
         detected: Tracks of the detector by id.
         drawn: Hand-made boxes by person and frame.
         poses: By person.
@@ -76,6 +77,7 @@ class Clip:
         self.num_frames = num_frames
         self.ready = 0
         self.searched = False
+        self.has_truth = False
         self.detected: dict[int, Track] = {}
         self.drawn: dict[int, dict[int, NDArray[np.float64]]] = {}
         self.tracks: dict[int, Track] = {}
@@ -90,8 +92,9 @@ class Clip:
         """What the video holds."""
         return self.video.info
 
-    def write_times(self, truth: Sequence[Any] | None) -> None:
+    def write_times(self, truth: list[list[views.Rows]] | None) -> None:
         """Write the file with the frames' times and, for examples, the true poses."""
+        self.has_truth = truth is not None
         content = views.times_view(self.info.times_s[: self.num_frames], truth)
         _write_json(self.folder / "times.json", content)
 
@@ -174,7 +177,7 @@ class Clip:
                 "parts": held.parts,
                 "base": f"{self._poses_folder(person, held)}/",
             }
-            for person, held in self.poses.items()
+            for person, held in list(self.poses.items())
         }
 
     @property
@@ -266,7 +269,9 @@ class Session:
         self.person = person
 
     def progress(self, fraction: float | None, words: str) -> None:
-        """Say how far the running job is."""
+        """Say how far the running job is; once it is to stop the page says that."""
+        if self.cancel.is_set():
+            return
         self.status = Status(words, "info", True, None if fraction is None else min(1, fraction))
 
     @property
@@ -308,7 +313,7 @@ def _made(clip: Clip | None) -> views.Json:
         return {}
     return {
         str(person): {"steps": s.num_steps, "hypotheses": s.num_hypotheses}
-        for person, held in clip.poses.items()
+        for person, held in list(clip.poses.items())
         if (s := held.sampling) is not None
     }
 

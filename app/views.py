@@ -21,6 +21,7 @@ from diffpose.skeleton import Skeleton
 
 Json = dict[str, Any]
 Row = list[float | None] | None
+Rows = list[Row]
 
 
 def skeleton_view(skeleton: Skeleton) -> Json:
@@ -34,9 +35,9 @@ def skeleton_view(skeleton: Skeleton) -> Json:
     }
 
 
-def pose_rows(keypoints: FloatArray, confidence: FloatArray, covariance: FloatArray) -> list[Row]:
+def pose_rows(keypoints: FloatArray, confidence: FloatArray, covariance: FloatArray) -> Rows:
     """One pose, (K, 2), (K,) and (K, 2, 2), as rows for the browser."""
-    rows: list[Row] = []
+    rows: Rows = []
     for point, sure, spread in zip(keypoints, confidence, covariance, strict=True):
         if not np.isfinite(point).all():
             rows.append(None)
@@ -46,7 +47,13 @@ def pose_rows(keypoints: FloatArray, confidence: FloatArray, covariance: FloatAr
     return rows
 
 
-def poses_part(frames: Iterable[int], poses: Iterable[list[Row]], gone: Iterable[int] = ()) -> Json:
+def point_rows(keypoints: FloatArray) -> Rows:
+    """A pose that is only known by its points, (K, 2)."""
+    nothing = np.full(len(keypoints), np.nan)
+    return pose_rows(keypoints, nothing, np.full((len(keypoints), 2, 2), np.nan))
+
+
+def poses_part(frames: Iterable[int], poses: Iterable[Rows], gone: Iterable[int] = ()) -> Json:
     """Some frames' poses; ``gone`` are frames whose poses are no longer true."""
     return {"frames": list(frames), "poses": list(poses), "gone": list(gone)}
 
@@ -109,7 +116,7 @@ def keypoint_choices(skeleton: Skeleton) -> list[tuple[str, int]]:
     return [(name.replace("_", " "), index) for index, name in enumerate(skeleton.keypoints)]
 
 
-def times_view(times_s: FloatArray, truth: Sequence[list[list[Row]]] | None) -> Json:
+def times_view(times_s: FloatArray, truth: Sequence[list[Rows]] | None) -> Json:
     """Time of every frame in seconds, and where known the true poses of every frame."""
     return {"times": np.round(times_s, 5).tolist(), "truth": truth}
 

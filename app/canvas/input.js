@@ -173,14 +173,23 @@ const KEYS = {
   b: actions.box, n: nextPerson, '?': actions.help,
   Escape: () => { setBoxMode(false); helpBox.hidden = true; draft = gesture = null; },
 };
+// What the focused control itself does with a key; our own slider and the bare page do nothing.
+function takes(target, key) {
+  if (target === slider || !target.closest) return false;
+  const control = target.closest('input, textarea, select, button, [contenteditable], [role=listbox], [role=tab]');
+  if (!control) return false;
+  const arrows = key.startsWith('Arrow') || key === 'Home' || key === 'End';
+  if (control.tagName === 'BUTTON' || control.type === 'checkbox') return key === ' ';
+  if (control.type === 'radio') return key === ' ' || arrows;
+  if (control.type === 'range') return arrows;
+  return key !== 'Escape';
+}
+
 function onKey(event) {
   if (!element.isConnected) { document.removeEventListener('keydown', onKey); return; }
-  const own = event.target === slider || event.target === root || event.target === document.body;
-  const control = event.target.closest?.('input, textarea, select, button, [contenteditable], [role=listbox], [role=tab], a');
   const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!act || !S.clip || event.ctrlKey || event.metaKey || event.altKey) return;
-  const native = control && !own && (control.tagName !== 'BUTTON' || event.key === ' ' || !element.contains(control));
-  if (native && event.key !== 'Escape') return;
+  if (takes(event.target, event.key)) return;
   event.preventDefault();
   act(event);
 }

@@ -22,10 +22,12 @@ function createLive(resample, onAnswer) {
 
   return {
     // Want the pose of {session, clip, revision, track, frame, steps, hypotheses, keypoint}, or nothing.
+    // While frames rush by nobody looks at their heatmaps: a new frame must stand for a moment.
     ask(next) {
+      const rushing = next && desired && next.frame !== desired.frame;
       clearTimeout(timer);
       desired = next && { ...next, key: keyOf(next) };
-      if (desired) timer = setTimeout(send, 15);
+      if (desired) timer = setTimeout(send, rushing ? 90 : 15);
     },
     answerFor: (track, frame, steps, hypotheses) => (answer?.ok && answer.track === track
       && answer.frame === frame && answer.steps === steps && answer.hypotheses === hypotheses ? answer : null),

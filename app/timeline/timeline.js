@@ -55,7 +55,7 @@ function draw(Plotly) {
     title: { text: `90 % radius of the ${chosen}, in pixels`, x: 0, xref: 'paper', xanchor: 'left', y: 0.985, yanchor: 'top', font: { size: 13, color: text } },
     xaxis: { ...axis, anchor: 'y2', title: { text: 'seconds', standoff: 6 }, range: x.length > 1 ? [x[0], x[x.length - 1]] : undefined },
     yaxis: { ...axis, domain: [0.76, 1], rangemode: 'tozero', nticks: 4 },
-    yaxis2: { ...axis, domain: [0, 0.7], autorange: 'reversed', tickfont: { size: 11 }, gridcolor: 'rgba(0,0,0,0)', dtick: 1 },
+    yaxis2: { ...axis, domain: [0, 0.7], autorange: 'reversed', tickfont: { size: 11 }, gridcolor: 'rgba(0,0,0,0)', tickmode: 'array', tickvals: names, ticktext: names.map((name, i) => (i === data.joint ? `<b>${name}</b>` : name)) },
   };
   plot.hidden = false; empty.hidden = true;
   const fresh = !plot.on;

@@ -78,6 +78,7 @@ def page(browser: Any) -> Iterator[Any]:
     """A page that must neither fail in its scripts nor ask anybody but this machine."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
     sheet = context.new_page()
+    sheet.set_default_timeout(60_000)
     errors: list[str] = []
     sheet.on("pageerror", lambda error: errors.append(str(error)))
     sheet.on("request", lambda request: errors.extend(_outside(request.url)))
