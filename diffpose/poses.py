@@ -98,10 +98,16 @@ class VideoInfo(_Record):
 
     @property
     def fps(self) -> float:
-        """Median frame rate; 30 for a single picture."""
+        """Frames a second: the mean, or the median where steps differ; 30 for a single picture.
+
+        Containers with millisecond times make equal steps look unequal by a millisecond.
+        """
         if self.num_frames < 2:
             return 30.0
-        return 1.0 / max(float(np.median(np.diff(self.times_s))), 1e-6)
+        steps = np.diff(self.times_s)
+        typical, mean = float(np.median(steps)), float(np.mean(steps))
+        even = float(np.abs(steps - mean).max()) <= 2e-3
+        return 1.0 / max(mean if even else typical, 1e-6)
 
 
 @dataclass(frozen=True, repr=False)

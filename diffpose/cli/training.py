@@ -113,7 +113,7 @@ def synthesize(
     for folder in (avatars, mocap, backgrounds):
         if not folder.is_dir():
             raise SettingsError(
-                f"Expected a folder {folder.name} in {material}; docs/training.md says what it holds."
+                f"Expected a folder {folder.name} in {material}: see docs/training.md."
             )
     shared = _RenderOptions(split=split.value, seed=seed, workers=workers, progress=_say_progress)
     if scenes:
