@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from diffpose.data.augment import AugmentConfig, degrade, drift_affines, random_
 from diffpose.data.sources import Example, ShardSource, Source
 from diffpose.geometry import apply_affine, crop_affine, union_box
 from diffpose.skeleton import Skeleton
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,21 @@ def _window_of(source: Source, index: int, num_frames: int, rng: np.random.Gener
 
 def prefetch(mixture: Mixture, *, seed: int, first: int, ahead: int = 4) -> Iterator[Batch]:
     """Batches ``first``, ``first + 1``, ... made in a thread while the trainer computes."""
-    ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=ahead)
+    return make_ahead(
+        lambda index: make_batch(mixture, seed=seed, index=index), first=first, ahead=ahead
+    )
+
+
+def make_ahead(make: Callable[[int], Made], *, first: int, ahead: int = 4) -> Iterator[Made]:
+    """``make(first)``, ``make(first + 1)``, ... made in a thread, at most ``ahead`` too early."""
+    ready: queue.Queue[Made | BaseException] = queue.Queue(maxsize=ahead)
     stop = threading.Event()
 
     def work() -> None:
         index = first
         while not stop.is_set():
             try:
-                item: Batch | BaseException = make_batch(mixture, seed=seed, index=index)
+                item: Made | BaseException = make(index)
             except BaseException as error:  # handed to the trainer, which raises it
                 item = error
             index += 1

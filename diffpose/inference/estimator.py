@@ -20,9 +20,10 @@ from diffpose.geometry import apply_affine, apply_affine_covariance, invert_affi
 from diffpose.model.config import preset
 from diffpose.model.decoder import Features
 from diffpose.model.network import DiffPose
-from diffpose.model.weights import file_hash, load_weights
+from diffpose.model.weights import load_weights
 from diffpose.poses import SamplingConfig
 from diffpose.skeleton import Skeleton
+from diffpose.tensorfile import file_hash
 
 STRIDE = 4
 _ROWS_AT_ONCE = 64  # windows x hypotheses in one call of the decoder: bounds the memory

@@ -15,6 +15,7 @@ from diffpose.model.backbone import CoarseHead
 from diffpose.model.config import ModelConfig
 from diffpose.model.network import DiffPose
 from diffpose.tensorfile import load_tensors, save_tensors
+from diffpose.tracking.network import PersonNet
 
 FORMAT = "diffpose-checkpoint-1"
 
@@ -24,6 +25,7 @@ class Trainee(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.config = config
         self.network = DiffPose(config)
         self.coarse = CoarseHead(self.network.backbone.channels, len(config.keypoints))
 
@@ -71,7 +73,7 @@ class Progress:
 def save_checkpoint(
     path: Path,
     *,
-    trainee: Trainee,
+    trainee: Trainee | PersonNet,
     ema: Ema,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
@@ -91,7 +93,7 @@ def save_checkpoint(
         "format": FORMAT,
         "progress": json.dumps(vars(progress)),
         "ema_updates": str(ema.updates),
-        "model": json.dumps(trainee.network.config.to_dict()),
+        "model": json.dumps(trainee.config.to_dict()),
     }
     save_tensors(path, {k: v.detach() for k, v in tensors.items()}, metadata)
 
@@ -115,7 +117,7 @@ def _progress(path: Path, metadata: dict[str, str]) -> Progress:
 def load_checkpoint(
     path: Path,
     *,
-    trainee: Trainee,
+    trainee: Trainee | PersonNet,
     ema: Ema,
     optimizer: torch.optim.Optimizer | None,
     generator: torch.Generator,

@@ -17,8 +17,9 @@ from diffpose.inference.jobs import Job
 from diffpose.inference.pipeline import estimate_poses, iter_poses
 from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
-from diffpose.model.weights import file_hash, save_weights
+from diffpose.model.weights import save_weights
 from diffpose.poses import SamplingConfig, Track
+from diffpose.tensorfile import file_hash
 from tests.fakes import FakeVideo, box_around, draw_dots
 
 SAMPLING = SamplingConfig(num_steps=2, num_hypotheses=2, seed=3)

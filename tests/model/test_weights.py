@@ -11,12 +11,11 @@ from diffpose.errors import WeightsError
 from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
 from diffpose.model.weights import (
-    file_hash,
-    load_tensors,
     load_vit_weights,
     load_weights,
     save_weights,
 )
+from diffpose.tensorfile import file_hash, load_tensors
 
 TINY = replace(
     preset("small"), name="tiny", crop_size=(64, 64), radius=0, width=32, strl_layers=1,
