@@ -58,6 +58,9 @@ class Parts:
 def build_app(workspace: Workspace) -> gr.Blocks:
     """The page of a workspace."""
     skeleton = workspace.estimator.skeleton
+    # Gradio reads these when the page is made: no look-ups outside, uploads in our own folder.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_TEMP_DIR"] = str(workspace.uploads)
     with gr.Blocks(
         title=TITLE, analytics_enabled=False, delete_cache=(600, 3600), fill_width=True
     ) as page:
@@ -82,8 +85,6 @@ def build_app(workspace: Workspace) -> gr.Blocks:
 def launch(page: gr.Blocks, workspace: Workspace, **options: Any) -> Any:
     """Serve the page; returns what `gradio.Blocks.launch` returns."""
     settings: Settings = workspace.settings
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["GRADIO_TEMP_DIR"] = str(workspace.uploads)
     return page.queue(default_concurrency_limit=16).launch(
         server_name=settings.host,
         server_port=settings.port,

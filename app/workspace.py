@@ -158,10 +158,14 @@ class Workspace:
                 session.touched_s = min(session.touched_s, old)
 
     def sweep(self) -> None:
-        """Remove the sessions that nobody has touched for long."""
+        """Remove the idle sessions that nobody has touched for long."""
         oldest = self._clock() - self.settings.session_ttl_s
         with self._lock:
-            ended = [s for s in self._sessions.values() if s.touched_s < oldest]
+            ended = [
+                session
+                for session in self._sessions.values()
+                if session.touched_s < oldest and not session.status.running
+            ]
             for session in ended:
                 del self._sessions[session.session_id]
         for session in ended:

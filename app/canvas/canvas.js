@@ -221,11 +221,10 @@ function paintOverlay(ratio) {
     const other = held.byFrame.get(S.frame);
     if (id !== S.person && other && has('Skeleton')) drawSkeleton(ctx, at, S.skeleton, other, { alpha: 0.55, width: 2 });
   }
+  if (pose && has('Uncertainty')) drawEllipses(ctx, at, S.view.scale, S.skeleton, pose, S.joint);
+  if (pose && has('Skeleton')) { drawSkeleton(ctx, at, S.skeleton, pose); drawKeypoints(ctx, at, S.skeleton, pose, S.joint); }
   const truth = has('True pose') && S.truth?.[S.frame];
-  if (truth) for (const person of truth) drawSkeleton(ctx, at, S.skeleton, person, { width: 2, colour: TRUTH_COLOUR });
-  if (!pose) return;
-  if (has('Uncertainty')) drawEllipses(ctx, at, S.view.scale, S.skeleton, pose, S.joint);
-  if (has('Skeleton')) { drawSkeleton(ctx, at, S.skeleton, pose); drawKeypoints(ctx, at, S.skeleton, pose, S.joint); }
+  if (truth) for (const person of truth) drawTruth(ctx, at, S.skeleton, person);
 }
 
 function showBadge() {

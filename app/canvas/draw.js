@@ -19,7 +19,7 @@ function ellipseOf([, , , cxx, cxy, cyy]) {
 // The radius of the circle with the spread of the ellipse: what the timeline shows, in video pixels.
 const radiusOf = (row) => (row && row[3] !== null ? NINETY * Math.sqrt(Math.max(0, (row[3] + row[5]) / 2)) : null);
 
-function drawSkeleton(ctx, at, skeleton, pose, { alpha = 1, width = 3, colour = null } = {}) {
+function drawSkeleton(ctx, at, skeleton, pose, { alpha = 1, width = 3 } = {}) {
   ctx.lineCap = 'round';
   for (const casing of [true, false]) {
     for (const [number, edge] of skeleton.edges.entries()) {
@@ -28,7 +28,7 @@ function drawSkeleton(ctx, at, skeleton, pose, { alpha = 1, width = 3, colour = 
       const sure = Math.min(a[2] ?? 1, b[2] ?? 1);
       const [x1, y1] = at(a[0], a[1]), [x2, y2] = at(b[0], b[1]);
       ctx.globalAlpha = alpha * (sure < FAINT ? 0.35 : 1) * (casing ? 0.6 : 1);
-      ctx.strokeStyle = casing ? '#000' : colour ?? skeleton.edge_colours[number];
+      ctx.strokeStyle = casing ? '#000' : skeleton.edge_colours[number];
       ctx.lineWidth = casing ? width + 2 : width;
       ctx.beginPath(); ctx.moveTo(x1, y1); ctx.lineTo(x2, y2); ctx.stroke();
     }
@@ -58,6 +58,16 @@ function drawEllipses(ctx, at, scale, skeleton, pose, chosen) {
     ctx.globalAlpha = 0.9; ctx.strokeStyle = colour; ctx.lineWidth = index === chosen ? 2 : 1; ctx.stroke();
     ctx.globalAlpha = 1;
   });
+}
+
+// Dashed, over the rest: where it hides the skeleton the two agree.
+function drawTruth(ctx, at, skeleton, pose) {
+  ctx.setLineDash([5, 4]); ctx.lineWidth = 2; ctx.strokeStyle = TRUTH_COLOUR;
+  for (const [a, b] of skeleton.edges) {
+    if (!pose[a] || !pose[b]) continue;
+    ctx.beginPath(); ctx.moveTo(...at(pose[a][0], pose[a][1])); ctx.lineTo(...at(pose[b][0], pose[b][1])); ctx.stroke();
+  }
+  ctx.setLineDash([]);
 }
 
 function drawGhosts(ctx, at, skeleton, ghosts) {

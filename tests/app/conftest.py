@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from app.settings import Settings
 from app.workspace import Workspace
-from tests.app.figures import FigureDetector, FigureEstimator, write_clip
+from tests.app.figures import FigureDetector, FigureEstimator, Served, write_clip
 
 CHROMIUM_FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -23,16 +22,6 @@ CHROMIUM_FLAGS = [
 @pytest.fixture(scope="session")
 def clip_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("examples") / "two_people.mp4")
-
-
-@dataclass
-class Served:
-    """A running app and what stands behind it."""
-
-    url: str
-    workspace: Workspace
-    estimator: FigureEstimator
-    detector: FigureDetector
 
 
 @pytest.fixture

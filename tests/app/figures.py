@@ -5,7 +5,8 @@ estimator whose answer shows the settings: K moves the pose, E spreads it, both 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 
+from app.workspace import Workspace
 from diffpose.geometry import apply_affine, invert_affine
 from diffpose.poses import SamplingConfig
 from diffpose.skeleton import HALPE26
@@ -171,3 +173,19 @@ class FigureEstimator:
         y, x = np.mgrid[: self.heatmap_size[0], : self.heatmap_size[1]]
         distance = (x - cells[:, 0, None, None]) ** 2 + (y - cells[:, 1, None, None]) ** 2
         return np.exp(-distance / (2 * (1 + 0.1 * count) ** 2)).astype(np.float32)
+
+
+@dataclass
+class Served:
+    """A running app and what stands behind it."""
+
+    url: str
+    workspace: Workspace
+    estimator: FigureEstimator
+    detector: FigureDetector
+
+
+def finish(job: Iterator[None]) -> None:
+    """Run a job to its end."""
+    for _ in job:
+        pass

@@ -12,8 +12,7 @@ import pytest
 from diffpose.formats.native import read_native
 from diffpose.formats.table import read_csv
 from diffpose.video.decode import Video
-from tests.app.conftest import Served
-from tests.app.figures import BITS, CELL, NUM_FRAMES
+from tests.app.figures import BITS, CELL, NUM_FRAMES, Served
 
 pytestmark = pytest.mark.browser
 
@@ -253,6 +252,9 @@ def test_a_text_file_named_mp4_gets_one_clear_sentence(
     assert "Traceback" not in page.inner_text("body")
     assert str(tmp_path) not in words
     assert page.evaluate("window.diffpose.state.clip.name") == "Two people"
+    session = served.workspace.session(page.evaluate("window.diffpose.state.session"))
+    assert list(session.private.rglob("notes.mp4"))
+    assert not list(served.workspace.public.rglob("notes.mp4"))
 
 
 def test_nobody_found_asks_for_a_box(page: Any, served: Served) -> None:

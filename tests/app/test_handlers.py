@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,7 @@ from app import handlers
 from app.payloads import DrawnBox, parse_sampling
 from app.session import Session
 from diffpose.errors import InputError
-from tests.app.conftest import Served
-from tests.app.figures import NUM_FRAMES, figure_boxes
-
-
-def finish(job: Iterator[None]) -> None:
-    for _ in job:
-        pass
+from tests.app.figures import NUM_FRAMES, Served, figure_boxes, finish
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@ from pathlib import Path
 import pytest
 
 from app import handlers
+from app.main import main
 from app.settings import Settings, read_settings
 from app.workspace import GRACE_S, Workspace
 from diffpose.errors import InputError, SettingsError
-from tests.app.conftest import Served
-from tests.app.figures import FigureDetector, FigureEstimator
-from tests.app.test_handlers import finish
+from tests.app.figures import FigureDetector, FigureEstimator, Served, finish
 
 
 class Clock:
@@ -111,3 +110,11 @@ def test_flags_win_over_the_environment() -> None:
 def test_a_port_that_is_no_number_is_named() -> None:
     with pytest.raises(SettingsError, match="DIFFPOSE_PORT"):
         read_settings([], {"DIFFPOSE_PORT": "many"})
+
+
+def test_without_weights_the_app_says_so_in_one_sentence(tmp_path: Path) -> None:
+    words = main(["--weights", str(tmp_path / "none.safetensors"), "--work", str(tmp_path / "w")])
+
+    assert words is not None
+    assert words.endswith(".")
+    assert not list((tmp_path / "w").iterdir())
