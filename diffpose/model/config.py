@@ -125,7 +125,7 @@ PRESETS: dict[str, ModelConfig] = {
         name="small",
         skeleton="halpe26",
         backbone="resnet10t",
-        crop_size=(160, 128),
+        crop_size=(128, 96),
         radius=2,
         width=128,
         strl_layers=2,
@@ -135,7 +135,7 @@ PRESETS: dict[str, ModelConfig] = {
         correlation_layers=2,
         lookup="per_joint",
         output="posterior",
-        sigma=1.5,
+        sigma=1.25,
     ),
 }
 

@@ -26,6 +26,7 @@ from diffpose.training.state import (
     Ema,
     Progress,
     Trainee,
+    load_average,
     load_checkpoint,
     load_progress,
     save_checkpoint,
@@ -180,15 +181,24 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
 
     def start_from(self, path: Path) -> None:
-        """Begin with the weights of another run's checkpoint, at this run's first stage.
+        """Begin with the averaged weights of another run's checkpoint, at this run's first stage.
+
+        What depends on the crop size (positions, the aggregation of STRL) starts anew where the
+        other run had another; the backbone must fit.
 
         Raises:
-            WeightsError: It is damaged or of another model.
+            WeightsError: It is damaged, or its backbone is another.
         """
-        load_checkpoint(
-            path, trainee=self.trainee, ema=self.ema, optimizer=None, generator=self.generator
-        )
-        self.trainee.load_state_dict(self.ema.values)
+        averaged = load_average(path)
+        own = self.trainee.state_dict()
+        fitting = {k: v for k, v in averaged.items() if k in own and v.shape == own[k].shape}
+        missing = [k for k in own if k.startswith("network.backbone.") and k not in fitting]
+        if missing:
+            raise WeightsError(
+                f"{path.name} was trained with another backbone (it lacks {missing[0]}); "
+                "use the config it was made with."
+            )
+        self.trainee.load_state_dict(own | fitting)
         self.ema = Ema(self.trainee)
 
     def start_from_weights(self, path: Path) -> None:

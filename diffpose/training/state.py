@@ -114,6 +114,17 @@ def _progress(path: Path, metadata: dict[str, str]) -> Progress:
     return Progress(**json.loads(metadata["progress"]))
 
 
+def load_average(path: Path) -> dict[str, Tensor]:
+    """The averaged weights of a checkpoint, by name.
+
+    Raises:
+        WeightsError: The file is damaged or no checkpoint.
+    """
+    tensors, metadata = load_tensors(path)
+    _progress(path, metadata)
+    return _part(tensors, "ema/")
+
+
 def load_checkpoint(
     path: Path,
     *,

@@ -168,6 +168,19 @@ def test_a_run_starts_from_the_average_of_another(tmp_path):
         assert torch.equal(value, tensors(second)[name])
 
 
+def test_a_run_at_another_crop_size_keeps_the_backbone(tmp_path):
+    first = Trainer(config(COARSE), data(), tmp_path / "first")
+    first.run()
+    larger = parse_training_config({"model": {**MODEL, "crop_size": [96, 64]}, "stages": [COARSE]})
+    second = Trainer(larger, data(), tmp_path / "second")
+
+    second.start_from(tmp_path / "first" / "checkpoint.safetensors")
+
+    for name, value in first.ema.values.items():
+        if name.startswith("network.backbone"):
+            assert torch.equal(value, tensors(second)[name])
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
