@@ -207,6 +207,8 @@ class _Screen:
         both = [parts.steps, parts.hypotheses]
         for slider in both:
             slider.change(inputs=both, js="(k, e) => window.diffpose?.sampling(k, e)", **tell)
+        # Space is then for playing, not for pressing the button again.
+        parts.run.click(js="() => window.diffpose?.focus()", **tell)
         parts.layers.input(inputs=parts.layers, js="(v) => window.diffpose?.layers(v)", **tell)
         parts.joint.input(inputs=parts.joint, js="(v) => window.diffpose?.joint(v)", **tell)
 

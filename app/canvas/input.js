@@ -205,6 +205,7 @@ window.diffpose = {
   },
   layers(names) { S.layers = new Set(names); wish(); paintSoon(); },
   joint(index) { chooseJoint(index); },
+  focus() { root.focus({ preventScroll: true }); },
   screenOf: (x, y) => { const [sx, sy] = at(x, y), area = stage.getBoundingClientRect(); return [area.left + sx, area.top + sy]; },
   currentPose,
 };

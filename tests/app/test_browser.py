@@ -89,6 +89,7 @@ def test_a_visitor_sees_an_example_its_people_and_one_button(page: Any, served: 
 def test_both_sliders_change_heatmap_and_skeleton_of_this_frame(page: Any, served: Served) -> None:
     open_example(page, served)
     find_poses(page)
+    assert page.evaluate("document.activeElement.classList.contains('dp-canvas')")
     seen = [(overlay(page), page.evaluate("window.diffpose.live.answer"))]
 
     for name, value in (("steps", 12), ("hypotheses", 30)):
