@@ -115,15 +115,7 @@ def _canvas(workspace: Workspace, skeleton: Skeleton) -> gr.HTML:
 
 
 def _side(workspace: Workspace, skeleton: Skeleton, *, session: gr.State, canvas: gr.HTML) -> Parts:
-    examples = list(workspace.examples())
-    example = gr.Radio(
-        examples, label="Example", value=examples[0] if examples else None,
-        visible=bool(examples), elem_id="example",
-    )  # fmt: skip
-    upload = gr.UploadButton(
-        "Upload a video", file_types=[*VIDEO_SUFFIXES, *PICTURE_SUFFIXES], elem_id="upload",
-        size="md",
-    )  # fmt: skip
+    example, upload = _video_choice(list(workspace.examples()))
     person = gr.Dropdown(
         [], label="Person", value=None, interactive=True, filterable=False, elem_id="person",
         info="Or click a person in the picture.",
@@ -152,18 +144,34 @@ def _side(workspace: Workspace, skeleton: Skeleton, *, session: gr.State, canvas
         views.keypoint_choices(skeleton), value=_first_joint(skeleton), label="Keypoint",
         info="Its heatmap, and its line in the timeline.", interactive=True, elem_id="joint",
     )  # fmt: skip
+    exports = _export_buttons()
+    return Parts(
+        session, canvas, example, upload, person, run, cancel, steps, hypotheses, joint, layers,
+        exports,
+    )  # fmt: skip
+
+
+def _video_choice(examples: list[str]) -> tuple[gr.Radio, gr.UploadButton]:
+    example = gr.Radio(
+        examples, label="Example", value=examples[0] if examples else None,
+        visible=bool(examples), elem_id="example",
+    )  # fmt: skip
+    upload = gr.UploadButton(
+        "Upload a video", file_types=[*VIDEO_SUFFIXES, *PICTURE_SUFFIXES], elem_id="upload",
+        size="md",
+    )  # fmt: skip
+    return example, upload
+
+
+def _export_buttons() -> dict[str, gr.Button]:
     _heading("Download")
     with gr.Row(elem_id="exports", elem_classes="row"):
-        exports = {
+        return {
             kind: gr.Button(
                 kind, interactive=False, min_width=60, size="md", elem_id=f"export-{kind.lower()}"
             )
             for kind in handlers.EXPORTS
         }
-    return Parts(
-        session, canvas, example, upload, person, run, cancel, steps, hypotheses, joint, layers,
-        exports,
-    )  # fmt: skip
 
 
 def _heading(words: str) -> None:
