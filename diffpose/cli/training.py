@@ -57,6 +57,7 @@ def train(
 ) -> None:
     """Train a network; kill it at any moment and run the same command to go on."""
     from diffpose.training.config import find_training_config
+    from diffpose.training.distributed import join_team
     from diffpose.training.loop import Trainer, load_data
 
     plan = find_training_config(config)

@@ -105,8 +105,10 @@ def _window_of(source: Source, index: int, num_frames: int, rng: np.random.Gener
     return source.window(index, [int(row) for row in rows])
 
 
-def prefetch(mixture: Mixture, *, seed: int, first: int, ahead: int = 4) -> Iterator[Batch]:
-    """Batches ``first``, ``first + 1``, ... made in a thread while the trainer computes."""
+def prefetch(
+    mixture: Mixture, *, seed: int, first: int, stride: int = 1, ahead: int = 4
+) -> Iterator[Batch]:
+    """Batches ``first``, ``first + stride``, ... made in a thread while the trainer computes."""
     return make_ahead(
         lambda index: make_batch(mixture, seed=seed, index=index), first=first, ahead=ahead
     )
@@ -124,7 +126,7 @@ def make_ahead(make: Callable[[int], Made], *, first: int, ahead: int = 4) -> It
                 item: Made | BaseException = make(index)
             except BaseException as error:  # handed to the trainer, which raises it
                 item = error
-            index += 1
+            index += stride
             while not stop.is_set():
                 try:
                     ready.put(item, timeout=0.2)

@@ -207,7 +207,6 @@ class _Run:
         self.frozen = _freeze(self.network, config.frozen_levels)
         self.optimizer = _optimizer(self.network, config)
         self.ema, self.progress = Ema(self.network), Progress()
-        self.generator = torch.Generator().manual_seed(config.seed)
         folder.mkdir(parents=True, exist_ok=True)
 
     def train(self) -> None:
@@ -217,7 +216,6 @@ class _Run:
                 trainee=self.network,
                 ema=self.ema,
                 optimizer=self.optimizer,
-                generator=self.generator,
             )
         self.network.train()
         for part in self.frozen:
@@ -295,7 +293,6 @@ class _Run:
             trainee=self.network,
             ema=self.ema,
             optimizer=self.optimizer,
-            generator=self.generator,
             progress=self.progress,
         )
         with (self.folder / "log.jsonl").open("a") as handle:
@@ -322,7 +319,9 @@ def calibrate(network: PersonNet, mixture: SceneMixture) -> float:
         for i, truth in enumerate(batch.boxes):
             boxes, scores = decode_boxes(logits[i].cpu(), shapes[i].cpu(), min_score=0.03)
             pictures.append(FoundBoxes(truth.numpy(), boxes.numpy(), scores.numpy()))
-    threshold = best_threshold(pictures)
+    if not any(len(picture.boxes) for picture in pictures):
+        return 0.5  # an untrained network: nothing to move
+    threshold = min(best_threshold(pictures), 0.99)
     network.raise_logits(-math.log(threshold / (1 - threshold)))
     return threshold
 

@@ -22,6 +22,7 @@ from diffpose.evaluation.pck import limb_pck
 from diffpose.geometry import apply_affine, invert_affine
 from diffpose.model.weights import load_weights, save_weights
 from diffpose.training.config import StageConfig, TrainingConfig
+from diffpose.training.distributed import Team
 from diffpose.training.state import (
     Ema,
     Progress,
@@ -34,6 +35,7 @@ from diffpose.training.state import (
 from diffpose.training.steps import LOSSES, predict
 
 Listener = Callable[[dict[str, Any]], None]
+ALONE = Team()
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ class Trainer:
         data: What it trains on.
         folder: Where it writes.
         device: Where it computes.
+        team: The processes that share the run.
         clock: Seconds; an argument so that tests need not wait.
         listen: Told every log record.
     """
@@ -162,11 +165,13 @@ class Trainer:
         folder: Path,
         *,
         device: str = "cpu",
+        team: Team = ALONE,
         clock: Callable[[], float] = time.monotonic,
         listen: Listener = lambda record: None,
     ) -> None:
         self.config, self.data, self.folder = config, data, folder
         self.device, self.clock, self.listen = torch.device(device), clock, listen
+        self.team = team
         self.checkpoint = folder / "checkpoint.safetensors"
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -175,7 +180,7 @@ class Trainer:
             self.trainee = Trainee(config.model)
         self.trainee.to(self.device).to(memory_format=torch.channels_last)
         self.schedule: NoiseSchedule = cosine_schedule(config.model.num_timesteps)
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.generator = torch.Generator()
         self.ema = Ema(self.trainee)
         self.progress = Progress()
         folder.mkdir(parents=True, exist_ok=True)
@@ -230,7 +235,6 @@ class Trainer:
                     trainee=self.trainee,
                     ema=self.ema,
                     optimizer=optimizer if self.progress.stage_step else None,
-                    generator=self.generator,
                 )
                 resume = False
             self._run_stage(stage, optimizer)
@@ -238,8 +242,10 @@ class Trainer:
             self.progress.stage_step, self.progress.stage_seconds = 0, 0.0
             self.trainee.load_state_dict(self.ema.values)  # the next stage starts from the average
             self.ema = Ema(self.trainee)
-            self._save(optimizer=torch.optim.AdamW([nn.Parameter(torch.zeros(1))]))
-        self.export(self.folder / "weights.safetensors")
+            if self.team.leads:
+                self._save(optimizer=torch.optim.AdamW([nn.Parameter(torch.zeros(1))]))
+        if self.team.leads:
+            self.export(self.folder / "weights.safetensors")
         return self.progress
 
     def export(self, path: Path) -> None:
@@ -253,7 +259,9 @@ class Trainer:
     def _run_stage(self, stage: StageConfig, optimizer: torch.optim.Optimizer) -> None:
         _prepare_modes(self.trainee, stage)
         mixture = _mixture(self.data, stage, self.config)
-        batches = prefetch(mixture, seed=self.config.seed, first=self.progress.step)
+        batches = prefetch(
+            mixture, seed=self.config.seed, first=self._batch_number, stride=self.team.size
+        )
         last = saved = evaluated = self.clock()
         losses: list[float] = []
         try:
@@ -261,7 +269,10 @@ class Trainer:
                 losses.append(self._step(next(batches), stage, optimizer))
                 now = self.clock()
                 self.progress.stage_seconds += now - last
+                self.progress.stage_seconds = self.team.agree(self.progress.stage_seconds)
                 last = now
+                if not self.team.leads:
+                    continue
                 if now - evaluated >= self.config.evaluate_seconds:
                     self._report(stage, losses)
                     losses.clear()
@@ -272,18 +283,26 @@ class Trainer:
         except BaseException:
             # Stopped by the user or by an error: what was learnt since the last checkpoint stays,
             # unless the weights themselves are what broke.
-            if losses and math.isfinite(losses[-1]):
+            if self.team.leads and losses and math.isfinite(losses[-1]):
                 self._save(optimizer)
             raise
         finally:
             _close(batches)
-        self._report(stage, losses)
+        if self.team.leads:
+            self._report(stage, losses)
+
+    @property
+    def _batch_number(self) -> int:
+        """The next batch of this process; no batch is drawn twice in a run."""
+        return self.progress.step * self.team.size + self.team.rank
 
     def _step(self, batch: Batch, stage: StageConfig, optimizer: torch.optim.Optimizer) -> float:
         rate = _rate(stage, self.progress)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["factor"]
         batch = Batch(batch.crops.to(self.device), batch.keypoints.to(self.device))
+        # The noise of a step depends on its number only, as its batch does: nothing to remember.
+        self.generator.manual_seed((self.config.seed * 1_000_003 + self._batch_number) % 2**63)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=stage.bf16):
             loss = LOSSES[stage.objective](
                 self.trainee, batch, stage, self.schedule, self.generator
@@ -297,12 +316,13 @@ class Trainer:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         trained = [p for group in optimizer.param_groups for p in group["params"]]
+        self.team.average_gradients(trained)
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         self.ema.update(self.trainee, stage.ema_decay)
         self.progress.step += 1
         self.progress.stage_step += 1
-        self.progress.samples += len(batch.crops)
+        self.progress.samples += len(batch.crops) * self.team.size
         return value
 
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
@@ -311,7 +331,6 @@ class Trainer:
             trainee=self.trainee,
             ema=self.ema,
             optimizer=optimizer,
-            generator=self.generator,
             progress=self.progress,
         )
 

@@ -76,7 +76,6 @@ def save_checkpoint(
     trainee: Trainee | PersonNet,
     ema: Ema,
     optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
     progress: Progress,
 ) -> None:
     """Write everything to one safetensors file, atomically.
@@ -88,7 +87,6 @@ def save_checkpoint(
     tensors |= {f"ema/{k}": v.clone() for k, v in ema.values.items()}
     for index, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in slots.items()}
-    tensors["generator"] = generator.get_state()
     metadata = {
         "format": FORMAT,
         "progress": json.dumps(vars(progress)),
@@ -131,7 +129,6 @@ def load_checkpoint(
     trainee: Trainee | PersonNet,
     ema: Ema,
     optimizer: torch.optim.Optimizer | None,
-    generator: torch.Generator,
 ) -> Progress:
     """Fill a run's parts from `save_checkpoint`'s file.
 
@@ -151,7 +148,6 @@ def load_checkpoint(
         ) from None
     ema.values = _part(tensors, "ema/")
     ema.updates = int(metadata["ema_updates"])
-    generator.set_state(tensors["generator"])
     if optimizer is not None:
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in _part(tensors, "optimizer/").items():
