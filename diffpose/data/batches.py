@@ -110,12 +110,17 @@ def prefetch(
 ) -> Iterator[Batch]:
     """Batches ``first``, ``first + stride``, ... made in a thread while the trainer computes."""
     return make_ahead(
-        lambda index: make_batch(mixture, seed=seed, index=index), first=first, ahead=ahead
+        lambda index: make_batch(mixture, seed=seed, index=index),
+        first=first,
+        stride=stride,
+        ahead=ahead,
     )
 
 
-def make_ahead(make: Callable[[int], Made], *, first: int, ahead: int = 4) -> Iterator[Made]:
-    """``make(first)``, ``make(first + 1)``, ... made in a thread, at most ``ahead`` too early."""
+def make_ahead(
+    make: Callable[[int], Made], *, first: int, stride: int = 1, ahead: int = 4
+) -> Iterator[Made]:
+    """``make(first)``, ``make(first + stride)``, ... made in a thread, ``ahead`` at most."""
     ready: queue.Queue[Made | BaseException] = queue.Queue(maxsize=ahead)
     stop = threading.Event()
 
