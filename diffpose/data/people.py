@@ -133,11 +133,12 @@ def load_photos(paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
     Raises:
         FormatError: A file is no picture.
     """
-    photos = []
-    for path in paths:
-        photo = decode_picture(path.read_bytes())
-        scale = _LARGEST_PHOTO / max(photo.shape[:2])
-        if scale < 1:
-            photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        photos.append(photo.astype(np.uint8, copy=False))
-    return photos
+    return [_shrunk(decode_picture(path.read_bytes())) for path in paths]
+
+
+def _shrunk(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    scale = _LARGEST_PHOTO / max(photo.shape[:2])
+    if scale >= 1:
+        return photo
+    smaller = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return smaller.astype(np.uint8, copy=False)

@@ -26,7 +26,7 @@ _NOBODY = np.zeros((0, 4), np.float32)
 _GREY = 114  # margins of pictures whose sides are no multiples of 32
 _MULTIPLE = 32
 _LEAST_INSIDE = 0.3  # of a box's area: less of a person than this is not asked for
-_LEAST_SIDE_PX = 7.0
+_LEAST_SIDE_PX = 8.0
 _MOST_COVERED = 0.5
 
 
@@ -48,7 +48,7 @@ class SceneMixture:
     scenes: PeopleSource | None
     stills: PeopleSource | None
     photos: Sequence[Picture]
-    sizes: Sequence[Size] = ((192, 256), (256, 192), (224, 224))
+    sizes: Sequence[Size] = ((160, 192), (192, 160), (160, 224))
     batch_size: int = 16
     shares: tuple[float, float, float, float] = (0.45, 0.2, 0.27, 0.08)
     augment: AugmentConfig = field(
@@ -268,4 +268,4 @@ def _low_quality(picture: Picture, rng: np.random.Generator) -> Picture:
     small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     back = cv2.resize(small, size, interpolation=cv2.INTER_LINEAR)
     _, encoded = cv2.imencode(".jpg", back, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 80))])
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR).astype(np.uint8, copy=False)
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), dtype=np.uint8)

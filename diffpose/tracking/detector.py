@@ -44,6 +44,9 @@ class PersonDetector:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         min_score: Weaker detections are not reported; 0.5 is where the shipped weights tell
             people best from the rest.
+
+    Attributes:
+        side: Longer side, pixels, that pictures are brought to: more finds smaller people, slower.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class PersonDetector:
         self.device = torch.device(device)
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights_hash, self.min_score = weights_hash, min_score
+        self.side = network.config.side
         self._turn = threading.Lock()
 
     @classmethod
@@ -93,7 +97,7 @@ class PersonDetector:
 
     @torch.inference_mode()
     def _detect_equal(self, frames: Sequence[Picture]) -> list[Detections]:
-        boxed = [letterbox(frame, side=self.network.config.side) for frame in frames]
+        boxed = [letterbox(frame, side=self.side) for frame in frames]
         affine, size = boxed[0][1], frames[0].shape[:2]
         pictures = torch.from_numpy(np.stack([picture for picture, _ in boxed])).to(self.device)
         with self._turn:

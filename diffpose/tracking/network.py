@@ -36,7 +36,7 @@ class DetectorConfig:
 
     backbone: str = "resnet10t"
     channels: int = 64
-    side: int = 320
+    side: int = 256
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -53,7 +53,8 @@ class PersonNet(nn.Module):
         super().__init__()
         self.config = config
         self.pyramid: Any = timm.create_model(config.backbone, pretrained=False, features_only=True)
-        info, width = self.pyramid.feature_info, config.channels
+        info: Any = self.pyramid.feature_info
+        width = config.channels
         self.levels = [info.reduction().index(stride) for stride in _STRIDES]
         self.lateral = nn.ModuleList(
             nn.Conv2d(info.channels()[level], width, 1) for level in self.levels
@@ -70,7 +71,7 @@ class PersonNet(nn.Module):
     def bias(self) -> nn.Parameter:
         """(5,): centre logit, way to the centre (x, y), logarithm of the size (x, y)."""
         bias = self.output.bias
-        assert bias is not None
+        assert isinstance(bias, nn.Parameter)
         return bias
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
