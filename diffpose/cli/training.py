@@ -67,13 +67,16 @@ def train(
         shards=str(shards) if shards is not None else plan.data.shards,
     )
     plan = replace(plan, data=data, threads=threads or plan.threads)
-    trainer = Trainer(plan, load_data(plan), output, device=device, listen=_say_record)
-    if not trainer.checkpoint.is_file():
-        if start_from is not None:
-            trainer.start_from(start_from)
-        if first_weights is not None:
-            trainer.start_from_weights(first_weights)
-    progress = trainer.run()
+    with join_team() as team:
+        trainer = Trainer(
+            plan, load_data(plan), output, device=device, team=team, listen=_say_record
+        )
+        if not trainer.checkpoint.is_file():
+            if start_from is not None:
+                trainer.start_from(start_from)
+            if first_weights is not None:
+                trainer.start_from_weights(first_weights)
+        progress = trainer.run()
     typer.echo(
         f"{progress.samples} windows, {progress.step} steps: {output / 'weights.safetensors'}"
     )

@@ -1,0 +1,117 @@
+"""The commands that make data and weights, from the outside."""
+
+import io
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from diffpose.cli import app
+
+CONFIG = """
+threads = 1
+[model]
+preset = "small"
+name = "tiny"
+crop_size = [64, 64]
+radius = 1
+width = 32
+strl_layers = 1
+decoder_widths = [32, 16, 16]
+correlation_layers = 1
+heads = 2
+[data]
+monitor = 2
+[[stages]]
+name = "coarse"
+objective = "coarse"
+steps = 2
+batch_size = 2
+crop_size = [64, 64]
+[[stages]]
+name = "diffusion"
+objective = "diffusion"
+steps = 2
+batch_size = 2
+num_frames = 3
+"""
+
+
+@pytest.fixture
+def lspet(tmp_path):
+    """A folder in the format of Leeds Sports Pose Extended, made up."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "lspet"
+    folder.mkdir()
+    for split, count in (("train", 8), ("val", 3)):
+        names = [f"im{i:05d}.webp" for i in range(count)]
+        with tarfile.open(folder / f"lspet_{split}.tar", "w") as archive:
+            for name in names:
+                picture = rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)
+                content = cv2.imencode(".webp", picture)[1].tobytes()
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+        np.savez(
+            folder / f"lspet_{split}.npz",
+            name=np.array(names),
+            joints=rng.uniform(5, 65, (count, 14, 2)).astype(np.float32),
+            visible=np.ones((count, 14), bool),
+            size=np.tile(np.array([70, 90], np.int16), (count, 1)),
+        )
+    return folder
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_train_then_evaluate(tmp_path, lspet):
+    config = tmp_path / "tiny.toml"
+    config.write_text(CONFIG)
+
+    trained = run("train", "--config", config, "--lspet", lspet, "-o", tmp_path / "run")
+    again = run("train", "--config", config, "--lspet", lspet, "-o", tmp_path / "run")
+    weights = tmp_path / "run" / "weights.safetensors"
+    scored = run("evaluate", "lspet", lspet, "--weights", weights, "--whole-picture")
+
+    assert trained.exit_code == 0, trained.output
+    assert "4 steps" in trained.output
+    assert "4 steps" in again.output  # a finished run has nothing left to do
+    assert scored.exit_code == 0, scored.output
+    assert "3 people of lspet, boxes: whole picture" in scored.output
+    assert "| **12 limb keypoints** |" in scored.output
+
+
+def test_a_run_begins_with_another_s_weights(tmp_path, lspet):
+    config = tmp_path / "tiny.toml"
+    config.write_text(CONFIG)
+    run("train", "--config", config, "--lspet", lspet, "-o", tmp_path / "first")
+    first = tmp_path / "first" / "weights.safetensors"
+
+    second = run("train", "--config", config, "--lspet", lspet, "--first-weights", first,
+                 "-o", tmp_path / "second")  # fmt: skip
+
+    assert second.exit_code == 0, second.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--config", "unheard-of", "-o", "x"], "small"),
+        (["train", "-o", "x"], "no training data"),
+        (["train", "--lspet", "nowhere", "-o", "x"], "lspet_train.npz"),
+        (["synthesize", "nowhere", "-o", "x"], "avatars"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    result = run(*arguments)
+
+    assert result.exit_code == 2
+    assert words in result.output
+    assert "Traceback" not in result.output
+    assert len(result.output.strip().splitlines()) == 1
