@@ -15,13 +15,24 @@ _STRIDE = 16
 
 
 class VitBackbone(nn.Module):
-    """A plain vision transformer of patch 16: its tokens are the map (paper, section 3.2)."""
+    """A plain vision transformer of patch 16: its tokens are the map (paper, section 3.2).
+
+    Built as ViTPose's: no class token, and two pixels of padding before the patches are cut.
+    """
 
     def __init__(self, name: str, *, crop_size: tuple[int, int]) -> None:
         super().__init__()
         vit: Any = timm.create_model(
-            name, pretrained=False, img_size=crop_size, patch_size=_STRIDE, num_classes=0
+            name,
+            pretrained=False,
+            img_size=crop_size,
+            patch_size=_STRIDE,
+            num_classes=0,
+            class_token=False,
+            global_pool="avg",
+            fc_norm=False,
         )
+        vit.patch_embed.proj.padding = (2, 2)
         self.vit = vit
         self.channels: int = vit.embed_dim
 

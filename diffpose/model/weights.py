@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
 from diffpose.errors import SettingsError, WeightsError
@@ -90,8 +91,9 @@ def _fill(network: DiffPose, tensors: Mapping[str, Tensor], name: str) -> None:
 def load_vit_weights(network: DiffPose, path: Path) -> None:
     """Fill a ViT backbone from a local ViTPose or timm file (.pth, .bin or .safetensors).
 
-    ViTPose's names carry the prefix ``backbone.`` and call the last norm ``last_norm``; its
-    position embedding has timm's layout, class token first.
+    ViTPose's names carry the prefix ``backbone.`` and call the last norm ``last_norm``. The
+    position of the class token is added to every other, as ViTPose's forward pass does; those of
+    another grid (a timm file of 224 x 224) are resampled to the crop's.
 
     Raises:
         WeightsError: The backbone is no ViT, or the file holds another one.
@@ -101,14 +103,26 @@ def load_vit_weights(network: DiffPose, path: Path) -> None:
     vit = network.backbone.vit
     source = _vit_state(path)
     target = vit.state_dict()
+    if "pos_embed" in source:
+        source["pos_embed"] = _fit_positions(source["pos_embed"], network.config.feature_size)
     wrong = [k for k in target if k not in source or source[k].shape != target[k].shape]
-    wrong = [k for k in wrong if k not in ("cls_token",)]
     if wrong:
         raise WeightsError(
             f"{path.name} does not hold a {network.config.backbone}: {len(wrong)} of its tensors "
             f"are missing or of another shape, e.g. {wrong[0]}; choose the file of that size."
         )
-    vit.load_state_dict({k: source.get(k, target[k]) for k in target})
+    vit.load_state_dict({k: source[k] for k in target})
+
+
+def _fit_positions(positions: Tensor, size: tuple[int, int]) -> Tensor:
+    """Positions (1, N or 1 + N, D) of any grid as (1, h w, D) of the grid ``size``."""
+    count = positions.shape[1]
+    own_grid = size[0] * size[1]
+    has_class = count == own_grid + 1 or round((count - 1) ** 0.5) ** 2 == count - 1
+    grid = positions[:, 1:] + positions[:, :1] if has_class else positions
+    if grid.shape[1] == own_grid:
+        return grid
+    return resample_abs_pos_embed(grid, new_size=list(size), num_prefix_tokens=0)
 
 
 def _vit_state(path: Path) -> dict[str, Tensor]:

@@ -112,8 +112,8 @@ def load_scene_mixture(
 def train_detector(
     config: DetectorTrainingConfig,
     mixture: SceneMixture,
-    folder: Path,
     *,
+    folder: Path,
     init: Path | None = None,
     device: str = "cpu",
     clock: Callable[[], float] = time.monotonic,

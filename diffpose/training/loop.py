@@ -20,7 +20,7 @@ from diffpose.diffusion.schedule import NoiseSchedule, cosine_schedule
 from diffpose.errors import DiffPoseError, SettingsError, WeightsError
 from diffpose.evaluation.pck import limb_pck
 from diffpose.geometry import apply_affine, invert_affine
-from diffpose.model.weights import load_weights, save_weights
+from diffpose.model.weights import load_vit_weights, load_weights, save_weights
 from diffpose.training.config import StageConfig, TrainingConfig
 from diffpose.training.distributed import Team
 from diffpose.training.state import (
@@ -219,6 +219,15 @@ class Trainer:
                 f"{self.config.model.name!r}; use the config it was trained with."
             )
         self.trainee.network.load_state_dict(network.state_dict())
+        self.ema = Ema(self.trainee)
+
+    def start_from_vit(self, path: Path) -> None:
+        """Begin with a ViT backbone from a local ViTPose or timm file.
+
+        Raises:
+            WeightsError: It is damaged or another ViT.
+        """
+        load_vit_weights(self.trainee.network, path)
         self.ema = Ema(self.trainee)
 
     def run(self) -> Progress:

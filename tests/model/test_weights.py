@@ -97,23 +97,43 @@ def test_another_format_is_refused(saved):
         load_weights(saved)
 
 
+def vit_state(network):
+    return {k.removeprefix("vit."): v.clone() for k, v in network.backbone.state_dict().items()}
+
+
 @pytest.mark.parametrize("kind", ["vitpose.pth", "timm.safetensors"])
 def test_vit_weights_come_from_vitpose_and_timm_files(tmp_path, kind):
     torch.manual_seed(1)
     donor, network = DiffPose(TINY_VIT), DiffPose(TINY_VIT)
-    state = {k.removeprefix("vit."): v.clone() for k, v in donor.backbone.state_dict().items()}
+    state = vit_state(donor)
+    class_position = torch.randn(1, 1, 192)
+    stored = state | {"pos_embed": torch.cat([class_position, state["pos_embed"]], dim=1)}
     path = tmp_path / kind
     if kind.endswith(".pth"):
         renamed = {f"backbone.{k}".replace("backbone.norm.", "backbone.last_norm."): v
-                   for k, v in state.items() if k != "cls_token"}  # fmt: skip
+                   for k, v in stored.items()}  # fmt: skip
         torch.save({"state_dict": renamed | {"keypoint_head.final.weight": torch.zeros(3)}}, path)
     else:
-        save_file(state, path)
+        save_file(stored | {"cls_token": torch.zeros(1, 1, 192)}, path)
 
     load_vit_weights(network, path)
 
-    loaded = network.backbone.state_dict()
-    assert all(torch.equal(loaded[f"vit.{k}"], state[k]) for k in state if k != "cls_token")
+    loaded = vit_state(network)
+    torch.testing.assert_close(loaded.pop("pos_embed"), state.pop("pos_embed") + class_position)
+    assert all(torch.equal(loaded[k], state[k]) for k in state)
+
+
+def test_positions_of_another_grid_are_resampled(tmp_path):
+    network = DiffPose(TINY_VIT)
+    path = tmp_path / "timm224.safetensors"
+    flat = torch.full((1, 197, 192), 0.5)
+    save_file(vit_state(network) | {"pos_embed": flat}, path)
+
+    load_vit_weights(network, path)
+
+    loaded = network.backbone.state_dict()["vit.pos_embed"]
+    assert loaded.shape == (1, 16, 192)
+    torch.testing.assert_close(loaded, torch.ones_like(loaded))
 
 
 def test_vit_weights_of_another_size_are_refused(tmp_path):
