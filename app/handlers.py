@@ -19,6 +19,7 @@ from diffpose.formats.coco import write_coco_dataset
 from diffpose.formats.native import read_native, write_native
 from diffpose.formats.overlay import write_overlay
 from diffpose.formats.table import write_csv
+from diffpose.inference.follow import follow_person
 from diffpose.inference.pipeline import detect_tracks, iter_poses, sample_window, window_at
 from diffpose.poses import Provenance, SamplingConfig
 from diffpose.skeleton import Skeleton, convert
@@ -160,6 +161,7 @@ def find_poses(workspace: Workspace, session: Session, sampling: SamplingConfig)
         person = session.person
         if person is None:
             raise NoPersonError("Nobody is chosen. Click a person, or press Draw box and draw one.")
+        _follow_if_drawn(workspace, session, clip, person)
         held = clip.start_poses(person, sampling)
         for chunk in iter_poses(
             clip.video, [clip.tracks[person]], workspace.estimator, sampling,
@@ -180,6 +182,25 @@ def find_poses(workspace: Workspace, session: Session, sampling: SamplingConfig)
             raise CancelledError(f"Cancelled. {kept} finished frames are kept.") from None
 
     return run_job(session, with_kept_poses)
+
+
+def _follow_if_drawn(workspace: Workspace, session: Session, clip: Clip, person: int) -> None:
+    """One drawn box is enough: the person is followed through the clip from there."""
+    lone = clip.lone_box(person)
+    if lone is None:
+        return
+    track = follow_person(
+        clip.video,
+        workspace.estimator,
+        track_id=person,
+        frame=lone[0],
+        box=lone[1],
+        stop=clip.num_frames,
+        progress=lambda fraction, words: session.progress(fraction, words.capitalize()),
+        cancelled=session.cancelled,
+    )
+    clip.set_followed(track)
+    session.revision += 1
 
 
 def cancel(session: Session) -> None:

@@ -67,6 +67,7 @@ class Clip:
         has_truth: Whether true poses are known: the clip was rendered.
         detected: Tracks of the detector by id.
         drawn: Hand-made boxes by person and frame.
+        followed: Tracks of people who were drawn once and followed from there.
         poses: By person.
     """
 
@@ -80,6 +81,7 @@ class Clip:
         self.has_truth = False
         self.detected: dict[int, Track] = {}
         self.drawn: dict[int, dict[int, NDArray[np.float64]]] = {}
+        self.followed: dict[int, Track] = {}
         self.tracks: dict[int, Track] = {}
         self.poses: dict[int, PersonPoses] = {}
         self.folder = folder / self.clip_id
@@ -104,6 +106,19 @@ class Clip:
         moved = (replace(track, track_id=track.track_id + first) for track in tracks)
         self.detected = {track.track_id: track for track in moved}
         self.searched = True
+        self._rebuild()
+
+    def lone_box(self, person: int) -> tuple[int, NDArray[np.float64]] | None:
+        """Frame and box of somebody who was drawn in one frame of a video and nowhere found."""
+        boxes = self.drawn.get(person, {})
+        known = person in self.detected or person in self.followed
+        if known or len(boxes) != 1 or self.info.names or self.num_frames < 2:
+            return None
+        return next(iter(boxes.items()))
+
+    def set_followed(self, track: Track) -> None:
+        """Take over the boxes of somebody who was drawn and then followed."""
+        self.followed[track.track_id] = track
         self._rebuild()
 
     def draw_box(
@@ -188,10 +203,10 @@ class Clip:
     def _rebuild(self) -> None:
         tracks = dict(self.detected)
         for person, boxes in self.drawn.items():
-            if person in self.detected:
+            base = self.detected.get(person, self.followed.get(person))
+            if base is not None:
                 # Unrelated pictures: a correction says nothing about the next picture.
                 reach = 1 if self.info.names else REACH
-                base = self.detected[person]
                 tracks[person] = corrected_track(base, boxes, size=self.info.size, reach=reach)
             else:
                 track = tracks_from_boxes(list(boxes.items()), self.info)[0]

@@ -99,6 +99,9 @@ def infer(
         Path | None,
         typer.Option(help='People to estimate: [{"image": ..., "bbox": [x, y, w, h]}].'),
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Follow people who have a box in one frame only.")
+    ] = False,
     people: Annotated[
         str, typer.Option(metavar="N|all", help="The N most prominent people found.")
     ] = "all",
@@ -148,6 +151,8 @@ def infer(
         )
         if boxes is not None:
             tracks, order = _given_people(boxes, given.info, info, range(start, stop))
+            if follow:
+                tracks = [_followed(track, video, estimator, hooks) for track in tracks]
         else:
             tracks, order = _found_people(video, device, count, hooks), None
         hooks["progress"] = _progress()
@@ -213,6 +218,26 @@ def _given_people(
             "choose another --range."
         )
     return tracks, order
+
+
+def _followed(track: Track, video: FrameSource, estimator: PoseEstimator, hooks: _Hooks) -> Track:
+    """Somebody with one box in a video is followed from there; others are as given."""
+    from diffpose.inference.follow import follow_person
+
+    marked = track.frames[track.scores == 1]
+    if video.info.names or len(marked) != 1:
+        return track
+    return follow_person(
+        video,
+        estimator,
+        track_id=track.track_id,
+        frame=int(marked[0]),
+        box=track.boxes[track.frames == marked[0]][0],
+        start=hooks["start"],
+        stop=hooks["stop"],
+        progress=_progress(),
+        cancelled=hooks["cancelled"],
+    )
 
 
 def _found_people(video: FrameSource, device: str, count: int | None, hooks: _Hooks) -> list[Track]:

@@ -115,6 +115,22 @@ def test_a_corrected_box_drops_the_poses_it_touches(figures: Served, session: Se
     assert len(session.clip.poses[0].by_frame) == NUM_FRAMES
 
 
+def test_one_drawn_box_is_followed_through_the_clip(figures: Served, session: Session) -> None:
+    handlers.draw_box(session, DrawnBox(frame=10, track=None, box=(100.0, 50.0, 220.0, 350.0)))
+    assert session.clip is not None
+    person = session.person
+    assert person is not None
+    before = session.clip.tracks[person].boxes
+
+    finish(handlers.find_poses(figures.workspace, session, parse_sampling(1, 1)))
+
+    after = session.clip.tracks[person]
+    assert len(session.clip.poses[person].by_frame) == len(after.frames)
+    np.testing.assert_allclose(after.boxes[after.frames == 10], [[100, 50, 220, 350]])
+    # The stand-in's figure does not fill its box, so the box does not stay as drawn.
+    assert np.abs(after.boxes[-1] - before[-1]).max() > 2
+
+
 @pytest.mark.parametrize(
     "drawn",
     [
