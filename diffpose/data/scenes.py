@@ -48,9 +48,9 @@ class SceneMixture:
     scenes: PeopleSource | None
     stills: PeopleSource | None
     photos: Sequence[Picture]
-    sizes: Sequence[Size] = ((160, 192), (192, 160), (160, 224))
+    sizes: Sequence[Size] = ((160, 192), (192, 160), (192, 256))
     batch_size: int = 16
-    shares: tuple[float, float, float, float] = (0.45, 0.2, 0.27, 0.08)
+    shares: tuple[float, float, float, float] = (0.32, 0.22, 0.38, 0.08)
     augment: AugmentConfig = field(
         default_factory=lambda: AugmentConfig(occlude=0.1, blur=0.12, colour=0.35)
     )

@@ -80,7 +80,7 @@ def decode_boxes(
     shapes: Tensor,
     *,
     min_score: float,
-    max_iou: float = 0.6,
+    max_iou: float = 0.45,
     max_boxes: int = 100,
 ) -> tuple[Tensor, Tensor]:
     """Read the maps of one picture.

@@ -99,14 +99,14 @@ def test_four_pictures_are_learnt_by_heart():
 
 def run(folder, steps, **changes):
     config = DetectorTrainingConfig(model=TINY, steps=steps, warmup_steps=2, seed=3, **changes)
-    return train_detector(config, MIXTURE, folder)
+    return train_detector(config, MIXTURE, folder=folder)
 
 
 def test_a_run_leaves_weights_that_the_detector_loads(tmp_path):
     records: list[dict[str, object]] = []
     config = DetectorTrainingConfig(model=TINY, steps=2)
 
-    path = train_detector(config, MIXTURE, tmp_path, listen=records.append)
+    path = train_detector(config, MIXTURE, folder=tmp_path, listen=records.append)
 
     detector = PersonDetector.load(path)
     assert detector.network.config == TINY
@@ -127,8 +127,8 @@ def test_a_run_goes_on_where_it_stopped(tmp_path):
         model=TINY, steps=4, warmup_steps=2, seed=3, checkpoint_seconds=0
     )
     with pytest.raises(Stop):
-        train_detector(config, MIXTURE, tmp_path / "parts", listen=stop_at_two)
-    parts = train_detector(config, MIXTURE, tmp_path / "parts")
+        train_detector(config, MIXTURE, folder=tmp_path / "parts", listen=stop_at_two)
+    parts = train_detector(config, MIXTURE, folder=tmp_path / "parts")
 
     ours, theirs = (PersonDetector.load(p).network.state_dict() for p in (whole, parts))
     for name in ours:
