@@ -15,6 +15,7 @@ from diffpose.tracking.associate import (
     Detections,
     associate,
     fill_gaps,
+    join_parts,
     prominence,
     smooth_boxes,
 )
@@ -173,7 +174,7 @@ def _follow(
 ) -> list[Track]:
     gap = max(1, round(info.fps * _LONGEST_GAP_S))
     sightings = associate(found, frames, min_birth_score=min_score, max_gap=gap)
-    tracks = [smooth_boxes(fill_gaps(track)) for track in sightings]
+    tracks = [smooth_boxes(fill_gaps(track)) for track in join_parts(sightings)]
     tracks.sort(key=lambda track: -prominence(track))
     return [
         Track(track_id=i, frames=track.frames, boxes=track.boxes, scores=track.scores)

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.signal import savgol_filter
 
 from diffpose.errors import FormatError
-from diffpose.geometry import box_iou
+from diffpose.geometry import box_iou, union_box
 from diffpose.poses import FloatArray, Track
 
 _HISTORY = 5  # sightings that a track's velocity is measured over
@@ -171,6 +171,61 @@ def smooth_boxes(track: Track, *, radius: int = 5) -> Track:
     half = np.exp(state[:, 2:]) / 2
     smooth = np.concatenate([state[:, :2] - half, state[:, :2] + half], axis=1)
     return Track(track_id=track.track_id, frames=track.frames, boxes=smooth, scores=track.scores)
+
+
+def join_parts(
+    tracks: Sequence[Track], *, min_inside: float = 0.6, min_share: float = 0.7
+) -> list[Track]:
+    """Tracks of parts of one person (legs here, trunk there) joined to one with their union.
+
+    Two people lie in each other's box while they pass; parts of one person do so nearly always.
+
+    Args:
+        tracks: As associated; gaps may be open.
+        min_inside: Share of the smaller box's area that lies in the larger box.
+        min_share: Share of the shorter track's frames in which it does.
+
+    Returns:
+        Fewer or as many tracks; a joined one has the identity of the more prominent.
+    """
+    ranked = sorted(tracks, key=prominence, reverse=True)
+    joined: list[Track] = []
+    for track in ranked:
+        for number, other in enumerate(joined):
+            if _share_inside(other, track, min_inside) >= min_share:
+                joined[number] = _united(other, track)
+                break
+        else:
+            joined.append(track)
+    return joined
+
+
+def _share_inside(one: Track, other: Track, min_inside: float) -> float:
+    """Share of the shorter track's frames in which the smaller box lies in the larger."""
+    _, rows, columns = np.intersect1d(one.frames, other.frames, return_indices=True)
+    if not len(rows):
+        return 0.0
+    a, b = one.boxes[rows].astype(np.float64), other.boxes[columns].astype(np.float64)
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    overlap = np.clip(sides, 0, None).prod(axis=1)
+    smaller = np.minimum((a[:, 2:] - a[:, :2]).prod(axis=1), (b[:, 2:] - b[:, :2]).prod(axis=1))
+    inside = overlap >= min_inside * np.maximum(smaller, 1e-9)
+    return float(inside.sum()) / min(len(one.frames), len(other.frames))
+
+
+def _united(one: Track, other: Track) -> Track:
+    frames = np.union1d(one.frames, other.frames)
+    boxes = np.empty((len(frames), 4))
+    scores = np.empty(len(frames))
+    for row, frame in enumerate(frames):
+        parts = [
+            (track.boxes[track.frames == frame][0], track.scores[track.frames == frame][0])
+            for track in (one, other)
+            if frame in track.frames
+        ]
+        boxes[row] = union_box(np.stack([box for box, _ in parts]))
+        scores[row] = max(score for _, score in parts)
+    return Track(one.track_id, frames, boxes, scores)
 
 
 def prominence(track: Track) -> float:

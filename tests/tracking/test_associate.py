@@ -11,6 +11,7 @@ from diffpose.tracking.associate import (
     Detections,
     associate,
     fill_gaps,
+    join_parts,
     prominence,
     smooth_boxes,
 )
@@ -173,3 +174,31 @@ def test_a_large_long_person_is_more_prominent() -> None:
     tall = Track(2, np.arange(3), np.array([box(0, w=80, h=200)] * 3), np.ones(3))
 
     assert prominence(short) < prominence(tall) < prominence(long)
+
+
+def moving(boxes: list[list[float]], *, track_id: int = 0, start: int = 0) -> Track:
+    frames = np.arange(start, start + len(boxes))
+    return Track(track_id, frames, np.array(boxes), np.full(len(boxes), 0.8))
+
+
+def test_trunk_and_legs_of_one_person_become_one_track() -> None:
+    whole = [[10.0 + i, 50, 60 + i, 200] for i in range(20)]
+    trunk = [[15.0 + i, 20, 55 + i, 120] for i in range(20)]
+
+    joined = join_parts([moving(trunk, track_id=1), moving(whole)])
+
+    assert len(joined) == 1
+    np.testing.assert_allclose(joined[0].boxes[3], [13, 20, 63, 200])
+
+
+def test_people_who_pass_each_other_stay_two() -> None:
+    one = [[10.0 + 8 * i, 50, 60 + 8 * i, 200] for i in range(20)]
+    other = [[162.0 - 8 * i, 50, 212 - 8 * i, 200] for i in range(20)]
+
+    assert len(join_parts([moving(one), moving(other, track_id=1)])) == 2
+
+
+def test_tracks_of_different_times_stay_apart() -> None:
+    box = [[10.0, 50, 60, 200]] * 5
+
+    assert len(join_parts([moving(box), moving(box, track_id=1, start=50)])) == 2
