@@ -20,6 +20,7 @@ from diffpose.tracking.associate import (
     smooth_boxes,
 )
 
+_UNSURE = 0.5  # share of the wanted score that may open a track
 _BATCH = 4  # pictures a call of the detector
 _DETECTIONS_PER_S = 10.0
 _LONGEST_GAP_S = 1.0
@@ -173,7 +174,12 @@ def _follow(
     found: Sequence[Detections], frames: Sequence[int], info: VideoInfo, *, min_score: float
 ) -> list[Track]:
     gap = max(1, round(info.fps * _LONGEST_GAP_S))
-    sightings = associate(found, frames, min_birth_score=min_score, max_gap=gap)
+    # One sure sighting makes a person; the unsure ones before it are hers too.
+    sightings = [
+        track
+        for track in associate(found, frames, min_birth_score=_UNSURE * min_score, max_gap=gap)
+        if track.scores.max() >= min_score
+    ]
     tracks = [smooth_boxes(fill_gaps(track)) for track in join_parts(sightings)]
     tracks.sort(key=lambda track: -prominence(track))
     return [

@@ -1,5 +1,6 @@
 """Whose poses: people the detector finds, and boxes that were given."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from diffpose.errors import BoxError, CancelledError, NoPersonError, SettingsError
 from diffpose.inference.jobs import Job
 from diffpose.inference.pipeline import detect_tracks, order_of_boxes, tracks_from_boxes
+from diffpose.tracking.associate import Detections
 from tests.fakes import FakeDetector, FakeVideo, box_around
 
 NAMES = ("a.jpg", "b.jpg", "c.jpg")
@@ -113,3 +115,20 @@ def test_bad_boxes_and_ranges_are_errors() -> None:
         detect_tracks(FakeVideo(), FakeDetector(), start=30, stop=50)
     with pytest.raises(SettingsError, match="stride"):
         detect_tracks(FakeVideo(), FakeDetector(), stride=0)
+
+
+def test_unsure_sightings_before_a_sure_one_belong_to_the_person() -> None:
+    class Hesitant(FakeDetector):
+        def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
+            first = self.num_pictures
+            found = super().detect(frames)
+            return [
+                Detections(d.boxes, d.scores * (1.0 if first + i >= 15 else 0.35))
+                for i, d in enumerate(found)
+            ]
+
+    video = FakeVideo(lambda frame: [(50.0 + frame, 60.0)], num_frames=30)
+
+    (track,) = detect_tracks(video, Hesitant(), stride=1)
+
+    assert track.frames[0] == 0
