@@ -160,4 +160,4 @@ def test_the_order_of_hypotheses_does_not_matter():
     one, other = (combine(m, stride=4, sigma=1.5) for m in (maps, maps.flip(1)))
 
     torch.testing.assert_close(one.keypoints, other.keypoints)
-    torch.testing.assert_close(one.covariance, other.covariance)
+    torch.testing.assert_close(one.covariance, other.covariance, rtol=1e-4, atol=1e-3)

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from made_poses import video
 
 from diffpose.errors import BoxError, FormatError
 from diffpose.formats.boxes import read_boxes
+from tests.formats.made_poses import video
 
 PICTURES = ("a.jpg", "b.jpg", "night/c.d.png")
 

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from made_poses import PROVENANCE, sequence, video
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -14,6 +13,7 @@ from diffpose.errors import FormatError
 from diffpose.formats.coco import read_coco_keypoints, write_coco_dataset, write_coco_results
 from diffpose.poses import Origin
 from diffpose.skeleton import COCO17, HALPE26, POSETRACK15, convert
+from tests.formats.made_poses import PROVENANCE, sequence, video
 
 KPTS = "keypoints"
 

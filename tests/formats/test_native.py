@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from made_poses import PROVENANCE, sequence, video
 
 from diffpose import __version__
 from diffpose.errors import FormatError, InputError
 from diffpose.formats.native import read_native, write_native
 from diffpose.poses import Origin, PoseSequence
 from diffpose.skeleton import COCO17, Skeleton
+from tests.formats.made_poses import PROVENANCE, sequence, video
 
 TRIO = Skeleton(
     "trio", ("head", "left_hip", "right_hip"), (("head", "left_hip"),), (0.1, 0.2, 1 / 3)

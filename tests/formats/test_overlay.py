@@ -4,7 +4,6 @@ import av
 import cv2
 import numpy as np
 import pytest
-from made_poses import sequence, video
 
 from diffpose.errors import CancelledError, FormatError
 from diffpose.formats.overlay import write_overlay
@@ -12,6 +11,7 @@ from diffpose.poses import VideoInfo
 from diffpose.skeleton import Skeleton
 from diffpose.video.decode import Video
 from diffpose.video.encode import write_video
+from tests.formats.made_poses import sequence, video
 
 PAIR = Skeleton("pair", ("left_hip", "left_knee"), (("left_hip", "left_knee"),), (0.1, 0.2))
 TIMES_S = np.array([0.0, 0.04, 0.08, 0.2, 0.24, 0.28])  # a gap: the frame rate is not constant

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from made_poses import PROVENANCE, sequence, video
 
 from diffpose.errors import FormatError
 from diffpose.formats.table import COLUMNS, read_csv, write_csv
 from diffpose.poses import Origin
 from diffpose.skeleton import COCO17, HALPE26, SKELETONS, Skeleton
+from tests.formats.made_poses import PROVENANCE, sequence, video
 
 PAIR = Skeleton("pair", ("head", "left_hip"), (("head", "left_hip"),), (0.1, 0.2))
 

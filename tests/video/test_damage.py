@@ -5,12 +5,12 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from barcode_clips import barcode, make_clip, make_sound, packet_spans, read_barcode
 
 from diffpose.errors import VideoError
 from diffpose.video import index as index_module
 from diffpose.video.decode import Video
 from diffpose.video.info import probe
+from tests.video.barcode_clips import barcode, make_clip, make_sound, packet_spans, read_barcode
 
 
 @pytest.fixture(scope="module")

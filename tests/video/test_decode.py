@@ -6,7 +6,6 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from barcode_clips import TICKS, barcode, make_clip, read_barcode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from diffpose.errors import InputError, VideoError
 from diffpose.video import index as index_module
 from diffpose.video.decode import Video
 from diffpose.video.info import probe
+from tests.video.barcode_clips import TICKS, barcode, make_clip, read_barcode
 
 IRREGULAR = [0, *np.cumsum([3000, 1500, 9000, 3003, 2, 4500, 90000, 77, 3000] * 5).tolist()]
 

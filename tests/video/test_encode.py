@@ -3,11 +3,11 @@ import resource
 import av
 import numpy as np
 import pytest
-from barcode_clips import barcode, read_barcode
 
 from diffpose.errors import CancelledError, DiffPoseError, InputError
 from diffpose.video.decode import Video
 from diffpose.video.encode import VideoWriter, write_video
+from tests.video.barcode_clips import barcode, read_barcode
 
 SIZE = (72, 96)
 TIMES = np.array([0, 3000, 3001, 9000, 50_000, 50_100, 140_000, 143_003]) / 90_000

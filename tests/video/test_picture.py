@@ -1,12 +1,12 @@
 import cv2
 import numpy as np
 import pytest
-from barcode_clips import barcode, read_barcode
 
 from diffpose.errors import VideoError
 from diffpose.video.decode import Video
 from diffpose.video.info import probe
 from diffpose.video.picture import is_cut_off, list_pictures, picture_size
+from tests.video.barcode_clips import barcode, read_barcode
 
 
 def write(path, number=5, size=(60, 80), extension=None, flags=()):

@@ -1,10 +1,10 @@
 import cv2
 import pytest
-from barcode_clips import barcode, make_clip, read_barcode
 
 from diffpose.errors import CancelledError, DiffPoseError, SettingsError
 from diffpose.video.decode import Video
 from diffpose.video.proxy import frame_path, write_frames
+from tests.video.barcode_clips import barcode, make_clip, read_barcode
 
 
 @pytest.fixture(scope="module")
