@@ -104,6 +104,7 @@ def test_a_run_begins_with_another_s_weights(tmp_path, lspet):
         (["train", "-o", "x"], "no training data"),
         (["train", "--lspet", "nowhere", "-o", "x"], "lspet_train.npz"),
         (["synthesize", "nowhere", "-o", "x"], "avatars"),
+        (["train-detector", "--backgrounds", "nowhere", "-o", "x"], "photo"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):

@@ -33,6 +33,7 @@ class Dataset(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command()(train)
+    app.command("train-detector")(train_person_detector)
     app.command()(synthesize)
     app.command()(evaluate)
 
@@ -85,6 +86,40 @@ def train(
     typer.echo(
         f"{progress.samples} windows, {progress.step} steps: {output / 'weights.safetensors'}"
     )
+
+
+def train_person_detector(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the run; the same folder resumes.")
+    ],
+    backgrounds: Annotated[Path, typer.Option(help="Folder of JPEG photos without people.")],
+    scenes: Annotated[Path | None, typer.Option(help="Folder of rendered scenes.")] = None,
+    lspet: Annotated[
+        Path | None, typer.Option(help="Folder of Leeds Sports Pose Extended.")
+    ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Checkpoint of a pose run whose backbone to begin with.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="Wall-clock budget over all sittings.")] = 55.0,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: torch's default.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Train the person detector; kill it at any moment and run the same command to go on."""
+    from diffpose.training.detector import (
+        DetectorTrainingConfig,
+        load_scene_mixture,
+        train_detector,
+    )
+
+    photos = sorted(backgrounds.glob("*.jpg")) if backgrounds.is_dir() else []
+    config = DetectorTrainingConfig(
+        minutes=minutes, frozen_levels=0 if start_from is None else 2, bf16=True, threads=threads
+    )
+    mixture = load_scene_mixture(backgrounds=photos, scenes=scenes, lspet=lspet)
+    weights = train_detector(
+        config, mixture, folder=output, init=start_from, device=device, listen=_say_record
+    )
+    typer.echo(f"Person detector: {weights}")
 
 
 class _RenderOptions(TypedDict):
