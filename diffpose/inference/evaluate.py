@@ -73,6 +73,11 @@ def _window(
     return np.stack([cut[int(row)] for row in np.clip(wanted, 0, count - 1)])
 
 
+def _mean_of_known(values: NDArray[np.floating]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
 def pck_table(found: NDArray[np.floating], truth: NDArray[np.floating], skeleton: Skeleton) -> str:
     """A Markdown table of PCK by keypoint, normalised by the torso; left and right together."""
     sizes = torso_sizes(truth, skeleton)
@@ -84,7 +89,7 @@ def pck_table(found: NDArray[np.floating], truth: NDArray[np.floating], skeleton
     for part in parts:
         same = {part, f"left_{part}", f"right_{part}"}
         exact = [i for i, name in enumerate(skeleton.keypoints) if name in same]
-        means = [np.mean(score[exact]) for score in scores]
+        means = [_mean_of_known(score[exact]) for score in scores]
         if np.isfinite(means).all():
             lines.append(f"| {part.replace('_', ' ')} | {means[0]:.3f} | {means[1]:.3f} |")
     total = [limb_pck(found, truth, skeleton, threshold=t) for t in (0.2, 0.1)]
