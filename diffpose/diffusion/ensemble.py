@@ -28,20 +28,24 @@ class EnsemblePose:
     heatmaps: Tensor
 
 
-def combine(heatmaps: Tensor, *, stride: float, sigma: float) -> EnsemblePose:
-    """Average the heatmaps, take the highest point, and add up both kinds of spread.
+def combine(
+    heatmaps: Tensor, *, stride: float, sigma: float, mean: Tensor | None = None
+) -> EnsemblePose:
+    """The highest point of the mean heatmap, and both kinds of spread about it.
 
-    The covariance follows the law of total variance: the mean spread within the hypotheses'
-    heatmaps plus the spread between the hypotheses, both about the final keypoint.
+    The second moment of the mean heatmap is, by the law of total variance, the mean spread
+    within the hypotheses' heatmaps plus the spread between the hypotheses.
 
     Args:
-        heatmaps: (B, S, K, h, w) in 0..1.
+        heatmaps: (B, S, K, h, w) in 0..1, one for each hypothesis.
         stride: Crop pixels a cell.
         sigma: Of the Gaussian that heatmaps are drawn with, cells.
+        mean: (B, K, h, w), an estimate of the mean heatmap with less noise than the average of
+            ``heatmaps``; None takes the average.
     """
-    mean = heatmaps.mean(dim=1)
+    if mean is None:
+        mean = heatmaps.mean(dim=1)
     keypoints, peaks = heatmap.decode(mean, stride=stride)
     hypotheses, _ = heatmap.decode(heatmaps, stride=stride)
-    # The second moment of the mean map about the keypoint holds both spreads at once.
     covariance = heatmap.spread(mean, keypoints, stride=stride, sigma=sigma)
     return EnsemblePose(keypoints, peaks.clamp(0, 1), covariance, hypotheses, mean)

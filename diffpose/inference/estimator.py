@@ -41,7 +41,7 @@ class PoseBatch:
         confidence: (B, K) in 0..1.
         covariance: (B, K, 2, 2) px^2.
         hypotheses: (B, S, K, 2) video pixels.
-        heatmaps: (B, K, h, w) f32 in 0..1, mean over the hypotheses, in the crop's frame.
+        heatmaps: (B, K, h, w) f32 in 0..1, mean over hypotheses and steps, in the crop's frame.
     """
 
     keypoints: NDArray[np.float32]
@@ -164,9 +164,15 @@ class Estimator:
         noise = hypothesis_noise(marks, num_hypotheses=hypotheses, shape=shape)
         rows = features.repeat(hypotheses)
 
+        # The clean prediction of a step is the mean heatmap given what is left of the noise, so
+        # over the noise each step's predictions have the same mean: averaging all of them
+        # estimates it with less noise than the last step's alone (Rao-Blackwell).
+        total = torch.zeros(count, *shape, device=self.device)
+
         def report(done: int, x_0: Tensor) -> None:
+            total.add_(self._heatmaps(x_0, hypotheses).mean(dim=1))
             if on_step is not None and done < sampling.num_steps:
-                on_step(done, self._assemble(x_0, affines, hypotheses))
+                on_step(done, self._assemble(x_0, total / done, affines, hypotheses))
 
         with self._turn:
             x_0 = sample_ddim(
@@ -176,7 +182,10 @@ class Estimator:
                 num_steps=sampling.num_steps,
                 on_step=report,
             )
-        return self._assemble(x_0, affines, hypotheses)
+        return self._assemble(x_0, total / sampling.num_steps, affines, hypotheses)
+
+    def _heatmaps(self, x_0: Tensor, hypotheses: int) -> Tensor:
+        return self.network.heatmaps(x_0).unflatten(0, (-1, hypotheses)).contiguous()
 
     def _denoise(self, x: Tensor, timestep: int, rows: Features) -> Tensor:
         parts = []
@@ -187,9 +196,11 @@ class Estimator:
             parts.append(self.network.denoise(some, steps, rows[part]))
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
-    def _assemble(self, x_0: Tensor, affines: NDArray[np.float64], hypotheses: int) -> PoseBatch:
-        heatmaps = self.network.heatmaps(x_0).unflatten(0, (-1, hypotheses)).contiguous()
-        pose = combine(heatmaps, stride=STRIDE, sigma=self.config.sigma)
+    def _assemble(
+        self, x_0: Tensor, mean: Tensor, affines: NDArray[np.float64], hypotheses: int
+    ) -> PoseBatch:
+        heatmaps = self._heatmaps(x_0, hypotheses)
+        pose = combine(heatmaps, stride=STRIDE, sigma=self.config.sigma, mean=mean)
         to_video = [invert_affine(affine) for affine in np.asarray(affines, dtype=np.float64)]
 
         def carry(points: Tensor) -> NDArray[np.float32]:

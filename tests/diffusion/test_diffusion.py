@@ -154,6 +154,31 @@ def test_the_covariance_of_scattered_hypotheses_is_their_scatter():
     torch.testing.assert_close(pose.hypotheses[0, :, 0], torch.tensor(points), atol=0.1, rtol=0)
 
 
+def test_every_step_s_predictions_have_the_same_mean_over_the_noise():
+    """Why the estimator averages over the steps: each is unbiased, the first has no noise."""
+    points = torch.tensor([[9.5, 21.5], [21.5, 9.5]])
+    modes = 2 * heatmap.encode(points[:, None], size=(8, 8), stride=4, sigma=1.0) - 1
+    means = []
+
+    def exact(x, t):
+        signal, level = float(SCHEDULE.signal[t]), float(SCHEDULE.noise[t])
+        distance = (x[:, None] - signal * modes).square().sum(dim=(2, 3, 4))
+        weights = (-distance / (2 * level**2)).softmax(dim=1)
+        return torch.einsum("sm,mkhw->skhw", weights, modes)
+
+    sample_ddim(
+        exact,
+        noise(2000, 1, 8, 8),
+        SCHEDULE,
+        num_steps=10,
+        on_step=lambda done, x_0: means.append(x_0.mean(dim=0)),
+    )
+
+    for mean in means:
+        torch.testing.assert_close(mean, modes.mean(dim=0), atol=0.12, rtol=0)
+    torch.testing.assert_close(means[0], modes.mean(dim=0), atol=1e-2, rtol=0)
+
+
 def test_the_order_of_hypotheses_does_not_matter():
     maps = torch.rand(2, 5, 3, 8, 6)
 
