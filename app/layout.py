@@ -130,7 +130,7 @@ def _side(workspace: Workspace, skeleton: Skeleton, *, session: gr.State, canvas
     _heading("Sampling, live on this frame")
     steps = gr.Slider(
         1, MAX_STEPS, START_STEPS, step=1, label="Denoising steps", elem_id="steps",
-        info="More is finer, and slower.", buttons=[],
+        info="More sharpens each sample; slower.", buttons=[],
     )  # fmt: skip
     hypotheses = gr.Slider(
         1, MAX_HYPOTHESES, START_HYPOTHESES, step=1, label="Ensemble samples", elem_id="hypotheses",

@@ -75,7 +75,7 @@ def speed(options):
 
 def slider(options):
     torch.set_num_threads(options.threads)
-    estimator, cache = Estimator.load(), FeatureCache(1 << 28)
+    estimator, cache = Estimator.load(), FeatureCache(max_bytes=1 << 28)
     with Video(options.clip) as video:
         track = detect_tracks(video, PersonDetector.load(), stop=30)[0]
         window = window_at(video, track, estimator, frame=10)
