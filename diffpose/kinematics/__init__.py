@@ -1,0 +1,1 @@
+"""From keypoints to angles, speeds, repetitions and gait events, each with its error."""

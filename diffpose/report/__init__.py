@@ -1,0 +1,1 @@
+"""Measurements of one clip or two as a page to read and print."""

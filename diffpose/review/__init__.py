@@ -1,0 +1,1 @@
+"""The review desk: corrections as events, the project file, the queue; no torch, no Gradio."""
