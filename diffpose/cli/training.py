@@ -53,8 +53,9 @@ def train(
         Path | None, typer.Option(help="Checkpoint of another run to begin with.")
     ] = None,
     first_weights: Annotated[Path | None, typer.Option(help="Weights file to begin with.")] = None,
-    vit_weights: Annotated[
-        Path | None, typer.Option(help="ViTPose or timm file for a ViT backbone.")
+    first_backbone: Annotated[
+        Path | None,
+        typer.Option(help="ViTPose, timm or image-classifier file for the backbone."),
     ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: torch's default.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
@@ -80,8 +81,8 @@ def train(
                 trainer.start_from(start_from)
             if first_weights is not None:
                 trainer.start_from_weights(first_weights)
-            if vit_weights is not None:
-                trainer.start_from_vit(vit_weights)
+            if first_backbone is not None:
+                trainer.start_from_backbone(first_backbone)
         progress = trainer.run()
     typer.echo(
         f"{progress.samples} windows, {progress.step} steps: {output / 'weights.safetensors'}"

@@ -14,6 +14,23 @@ from diffpose.errors import SettingsError
 _STRIDE = 16
 
 
+class _FullPrecision:
+    """Trains a depthwise convolution in float32 on a CPU, where bfloat16 makes it slow."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.device.type == "cpu":  # type: ignore[attr-defined]
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float())  # type: ignore[misc]
+        return super().forward(x)  # type: ignore[misc]
+
+
+def _train_depthwise_in_full(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d) and part.groups > 1:
+            kind = type(part)
+            part.__class__ = type(kind.__name__, (_FullPrecision, kind), {})
+
+
 class VitBackbone(nn.Module):
     """A plain vision transformer of patch 16: its tokens are the map (paper, section 3.2).
 
@@ -43,18 +60,28 @@ class VitBackbone(nn.Module):
 
 
 class ConvBackbone(nn.Module):
-    """A convolutional pyramid: strides 16 and 32 merged into one map of stride 16."""
+    """A convolutional pyramid merged into one map of stride 16.
 
-    def __init__(self, name: str, *, channels: int = 256) -> None:
+    Coarser levels are enlarged; a finer one is folded (space to depth), so that what tells where
+    *within* a cell of 16 pixels a keypoint lies is not lost. A transformer's patch embedding
+    keeps it in the same way.
+    """
+
+    def __init__(self, name: str, *, channels: int = 256, finest_stride: int = _STRIDE) -> None:
         super().__init__()
         pyramid: Any = timm.create_model(name, pretrained=False, features_only=True)
+        _train_depthwise_in_full(pyramid)
         self.pyramid = pyramid
         strides = pyramid.feature_info.reduction()
         depths = pyramid.feature_info.channels()
-        if _STRIDE not in strides:
-            raise SettingsError(f"Backbone {name!r} gives no stride-16 map, only {strides}.")
-        self.levels = [i for i, stride in enumerate(strides) if stride >= _STRIDE]
-        self.lateral = nn.ModuleList(nn.Conv2d(depths[i], channels, 1) for i in self.levels)
+        for stride in {_STRIDE, finest_stride} - set(strides):
+            raise SettingsError(f"Backbone {name!r} gives no stride-{stride} map, only {strides}.")
+        self.levels = [i for i, stride in enumerate(strides) if stride >= finest_stride]
+        self.folds = [max(1, _STRIDE // strides[i]) for i in self.levels]
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(depths[i] * fold**2, channels, 1)
+            for i, fold in zip(self.levels, self.folds, strict=True)
+        )
         self.merge = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(channels),
@@ -67,18 +94,31 @@ class ConvBackbone(nn.Module):
         pyramid = self.pyramid(frames)
         size = (frames.shape[-2] // _STRIDE, frames.shape[-1] // _STRIDE)
         maps = [
-            F.interpolate(lateral(pyramid[level]), size=size, mode="nearest-exact")
-            for lateral, level in zip(self.lateral, self.levels, strict=True)
+            F.interpolate(
+                lateral(F.pixel_unshuffle(pyramid[level], fold) if fold > 1 else pyramid[level]),
+                size=size,
+                mode="nearest-exact",
+            )
+            for lateral, level, fold in zip(self.lateral, self.levels, self.folds, strict=True)
         ]
         return self.merge(torch.stack(maps).sum(dim=0))
 
+    def first_parts(self, count: int) -> list[nn.Module]:
+        """The stem and the first ``count`` groups of blocks of an EfficientNet-like pyramid.
 
-def _levels(pyramid: Any) -> tuple[list[int], list[int]]:
-    """Strides and channels of a timm pyramid."""
-    return pyramid.feature_info.reduction(), pyramid.feature_info.channels()
+        Raises:
+            SettingsError: The pyramid is built otherwise.
+        """
+        parts = [getattr(self.pyramid, name, None) for name in ("conv_stem", "bn1", "blocks")]
+        if any(part is None for part in parts):
+            raise SettingsError("frozen_parts needs a backbone with conv_stem, bn1 and blocks.")
+        stem, norm, blocks = parts
+        return [stem, norm, *list(blocks)[:count]]  # type: ignore[list-item, arg-type]
 
 
-def build_backbone(name: str, *, crop_size: tuple[int, int]) -> VitBackbone | ConvBackbone:
+def build_backbone(
+    name: str, *, crop_size: tuple[int, int], finest_stride: int = _STRIDE
+) -> VitBackbone | ConvBackbone:
     """The backbone of that timm name, with random weights.
 
     Raises:
@@ -88,7 +128,7 @@ def build_backbone(name: str, *, crop_size: tuple[int, int]) -> VitBackbone | Co
         raise SettingsError(f"timm knows no model {name!r}; see timm.list_models().")
     if name.startswith("vit_"):
         return VitBackbone(name, crop_size=crop_size)
-    return ConvBackbone(name)
+    return ConvBackbone(name, finest_stride=finest_stride)
 
 
 _MEAN = (0.485, 0.456, 0.406)

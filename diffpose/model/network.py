@@ -20,7 +20,9 @@ class DiffPose(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = build_backbone(config.backbone, crop_size=config.crop_size)
+        self.backbone = build_backbone(
+            config.backbone, crop_size=config.crop_size, finest_stride=config.finest_stride
+        )
         self.strl = Strl(
             self.backbone.channels,
             width=config.width,

@@ -22,7 +22,9 @@ class StageConfig:
     Attributes:
         name: For logs.
         objective: ``coarse`` trains the backbone with a plain head on single frames;
-            ``diffusion`` trains STRL and decoder (and the backbone, if its rate is not 0).
+            ``diffusion`` trains STRL and decoder (and the backbone, if its rate is not 0);
+            ``joint`` trains everything, the plain head on all windows and the diffusion on a
+            share of them: the decoder costs several times what the backbone does.
         steps: Optimizer steps; 0: no limit.
         minutes: Wall-clock budget of the stage over all its sittings; 0: no limit.
         crop_size: (height, width); the preset's in a diffusion stage.
@@ -33,6 +35,9 @@ class StageConfig:
         first_step_share: Share of noise samples drawn at the noisiest timestep, which every
             sampling run starts from.
         learning_rate: Peak of the cosine.
+        diffusion_share: Share of a joint stage's windows that the diffusion is trained on.
+        frozen_parts: Groups of blocks of a convolutional backbone that stay as they are, with the
+            stem; -1: none, not even the stem.
         backbone_rate: Factor on it for the backbone; 0 freezes the backbone.
         weight_decay: AdamW's.
         warmup_steps: Linear warm-up.
@@ -44,16 +49,18 @@ class StageConfig:
     """
 
     name: str
-    objective: Literal["coarse", "diffusion"]
+    objective: Literal["coarse", "diffusion", "joint"]
     steps: int = 0
     minutes: float = 0.0
-    crop_size: tuple[int, int] = (128, 96)
+    crop_size: tuple[int, int] = (160, 128)
     num_frames: int = 1
     still_frames: int = 1
     batch_size: int = 32
     noise_draws: int = 2
     first_step_share: float = 0.5
     learning_rate: float = 1e-3
+    diffusion_share: float = 0.25
+    frozen_parts: int = -1
     backbone_rate: float = 1.0
     weight_decay: float = 0.05
     warmup_steps: int = 200
@@ -64,8 +71,10 @@ class StageConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
-        if self.objective not in ("coarse", "diffusion"):
-            raise SettingsError(f"Unknown objective {self.objective!r}: coarse or diffusion.")
+        if self.objective not in ("coarse", "diffusion", "joint"):
+            raise SettingsError(
+                f"Unknown objective {self.objective!r}: coarse, diffusion or joint."
+            )
         if self.steps <= 0 and self.minutes <= 0:
             raise SettingsError(f"Stage {self.name!r} needs steps or minutes to end.")
 
@@ -143,9 +152,7 @@ def parse_training_config(values: Mapping[str, Any]) -> TrainingConfig:
     if not stages:
         raise SettingsError("Expected at least one [[stages]] table in the training config.")
     stages = tuple(
-        replace(s, crop_size=model.crop_size, sigma=model.sigma)
-        if s.objective == "diffusion"
-        else s
+        replace(s, crop_size=model.crop_size, sigma=model.sigma) if s.objective != "coarse" else s
         for s in stages
     )
     return _build(

@@ -20,7 +20,8 @@ from diffpose.diffusion.schedule import NoiseSchedule, cosine_schedule
 from diffpose.errors import DiffPoseError, SettingsError, WeightsError
 from diffpose.evaluation.pck import limb_pck
 from diffpose.geometry import apply_affine, invert_affine
-from diffpose.model.weights import load_vit_weights, load_weights, save_weights
+from diffpose.model.backbone import ConvBackbone
+from diffpose.model.weights import load_conv_weights, load_vit_weights, load_weights, save_weights
 from diffpose.training.config import StageConfig, TrainingConfig
 from diffpose.training.distributed import Team
 from diffpose.training.state import (
@@ -106,9 +107,9 @@ def _optimizer(trainee: Trainee, stage: StageConfig) -> torch.optim.AdamW:
             trains = in_backbone or name.startswith("coarse.")
             rate = stage.backbone_rate if in_backbone else 1.0
         else:
-            trains = not name.startswith("coarse.")
+            trains = stage.objective == "joint" or not name.startswith("coarse.")
             rate = stage.backbone_rate if in_backbone else 1.0
-        if trains and rate > 0:
+        if trains and rate > 0 and parameter.requires_grad:
             decay = stage.weight_decay if parameter.dim() > 1 and "position" not in name else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(
@@ -137,9 +138,18 @@ def _finished(stage: StageConfig, progress: Progress) -> bool:
 
 
 def _prepare_modes(trainee: Trainee, stage: StageConfig) -> None:
-    trainee.train()
-    if stage.backbone_rate == 0:  # frozen: its batch statistics too
-        trainee.network.backbone.eval()
+    """What the stage trains; what it does not keeps its batch statistics too."""
+    trainee.train().requires_grad_(True)
+    backbone = trainee.network.backbone
+    frozen: list[nn.Module] = []
+    if stage.backbone_rate == 0:
+        frozen = [backbone]
+    elif stage.frozen_parts >= 0:
+        if not isinstance(backbone, ConvBackbone):
+            raise SettingsError("frozen_parts is for convolutional backbones; remove it.")
+        frozen = backbone.first_parts(stage.frozen_parts)
+    for part in frozen:
+        part.eval().requires_grad_(False)
 
 
 class Trainer:
@@ -221,13 +231,16 @@ class Trainer:
         self.trainee.network.load_state_dict(network.state_dict())
         self.ema = Ema(self.trainee)
 
-    def start_from_vit(self, path: Path) -> None:
-        """Begin with a ViT backbone from a local ViTPose or timm file.
+    def start_from_backbone(self, path: Path) -> None:
+        """Begin with a backbone from a local ViTPose, timm or image-classifier file.
 
         Raises:
-            WeightsError: It is damaged or another ViT.
+            WeightsError: It is damaged or another network.
         """
-        load_vit_weights(self.trainee.network, path)
+        if isinstance(self.trainee.network.backbone, ConvBackbone):
+            load_conv_weights(self.trainee.network, path)
+        else:
+            load_vit_weights(self.trainee.network, path)
         self.ema = Ema(self.trainee)
 
     def run(self) -> Progress:
@@ -237,6 +250,7 @@ class Trainer:
             self.progress = load_progress(self.checkpoint)
         while self.progress.stage < len(self.config.stages):
             stage = self.config.stages[self.progress.stage]
+            _prepare_modes(self.trainee, stage)
             optimizer = _optimizer(self.trainee, stage)
             if resume:
                 self.progress = load_checkpoint(
@@ -266,7 +280,6 @@ class Trainer:
         save_weights(path, network.network, training=record)
 
     def _run_stage(self, stage: StageConfig, optimizer: torch.optim.Optimizer) -> None:
-        _prepare_modes(self.trainee, stage)
         mixture = _mixture(self.data, stage, self.config)
         batches = prefetch(
             mixture, seed=self.config.seed, first=self._batch_number, stride=self.team.size

@@ -54,14 +54,23 @@ def diffusion_loss(
     schedule: NoiseSchedule,
     generator: torch.Generator,
 ) -> Tensor:
-    """The paper's objective: predict x_0 from x_t at random timesteps (section 3.1).
+    """The paper's objective: predict x_0 from x_t at random timesteps (section 3.1)."""
+    features = encode_windows(trainee.network, batch.crops, frozen=stage.backbone_rate == 0)
+    return _denoising_loss(trainee, features, batch.keypoints, stage, schedule, generator)
 
-    A keypoint without annotation enters as pure noise at every timestep and costs nothing.
-    """
+
+def _denoising_loss(
+    trainee: Trainee,
+    features: Features,
+    keypoints: Tensor,
+    stage: StageConfig,
+    schedule: NoiseSchedule,
+    generator: torch.Generator,
+) -> Tensor:
+    """A keypoint without annotation enters as pure noise at every timestep and costs nothing."""
     network, config = trainee.network, trainee.network.config
-    features = encode_windows(network, batch.crops, frozen=stage.backbone_rate == 0)
     draws = stage.noise_draws
-    keypoints = batch.keypoints.repeat_interleave(draws, dim=0)
+    keypoints = keypoints.repeat_interleave(draws, dim=0)
     truth = heatmap.encode(keypoints, size=config.heatmap_size, stride=STRIDE, sigma=config.sigma)
     x_0 = (2 * truth - 1) * config.signal_scale
     timesteps = _draw_timesteps(len(keypoints), schedule, stage, generator).to(x_0.device)
@@ -74,6 +83,39 @@ def diffusion_loss(
     return heatmap_loss(output, keypoints, stride=STRIDE, sigma=config.sigma)
 
 
+def joint_loss(
+    trainee: Trainee,
+    batch: Batch,
+    stage: StageConfig,
+    schedule: NoiseSchedule,
+    generator: torch.Generator,
+) -> Tensor:
+    """The plain head on every window's centre frame, and the diffusion on the first windows.
+
+    The centre frames pass through the backbone once, for both.
+    """
+    network = trainee.network
+    count = max(1, round(len(batch.crops) * stage.diffusion_share))
+    frames = batch.crops.shape[1]
+    centre = frames // 2
+    others = [frame for frame in range(frames) if frame != centre]
+    maps = network.encode_frames(
+        torch.cat([batch.crops[:, centre], batch.crops[:count, others].flatten(0, 1)])
+    )
+    centres, rest = maps[: len(batch.crops)], maps[len(batch.crops) :]
+    logits, outside = trainee.coarse(centres)
+    coarse = posterior_loss(logits, outside, batch.keypoints, stride=STRIDE, sigma=stage.sigma)
+    window = centres[:count].unsqueeze(1)
+    if frames == 1:
+        window = window.expand(-1, network.config.num_frames, -1, -1, -1)
+    else:
+        rest = rest.unflatten(0, (count, len(others)))
+        window = torch.cat([rest[:, :centre], window, rest[:, centre:]], dim=1)
+    features = network.fuse(window)
+    points = batch.keypoints[:count]
+    return coarse + _denoising_loss(trainee, features, points, stage, schedule, generator)
+
+
 def _draw_timesteps(
     count: int, schedule: NoiseSchedule, stage: StageConfig, generator: torch.Generator
 ) -> Tensor:
@@ -83,7 +125,11 @@ def _draw_timesteps(
     return torch.where(first, torch.full_like(drawn, last), drawn)
 
 
-LOSSES: dict[str, LossStep] = {"coarse": coarse_loss, "diffusion": diffusion_loss}
+LOSSES: dict[str, LossStep] = {
+    "coarse": coarse_loss,
+    "diffusion": diffusion_loss,
+    "joint": joint_loss,
+}
 
 
 @torch.no_grad()

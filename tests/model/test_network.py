@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import timm
 import torch
 
 from diffpose.errors import SettingsError
@@ -175,3 +176,41 @@ def test_backbones_are_convolutional_or_vit_and_must_be_known():
     assert isinstance(build_backbone("vit_tiny_patch16_224", crop_size=(64, 64)), VitBackbone)
     with pytest.raises(SettingsError, match="resnet_unheard_of"):
         build_backbone("resnet_unheard_of", crop_size=(64, 64))
+
+
+def test_a_finer_level_is_folded_into_the_map_without_loss():
+    backbone = build_backbone("resnet10t", crop_size=(64, 64), finest_stride=8).eval()
+    assert isinstance(backbone, ConvBackbone)
+    seen = []
+    backbone.lateral[0].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    frames = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        features = backbone(frames)
+        finest = backbone.pyramid(frames)[backbone.levels[0]]
+    assert features.shape == (1, 256, 4, 4)
+    assert finest.shape[-2:] == (8, 8)
+    # Cell (0, 0) of the coarse map holds the four fine cells under it, and nothing else.
+    folded = seen[0][0, :, 0, 0].sort().values
+    torch.testing.assert_close(folded, finest[0, :, :2, :2].flatten().sort().values)
+
+
+def test_depthwise_convolutions_train_in_float32_and_change_nothing_else():
+    torch.manual_seed(0)
+    backbone = build_backbone("tf_efficientnet_lite0", crop_size=(64, 64))
+    plain = timm.create_model("tf_efficientnet_lite0", features_only=True)
+    assert isinstance(backbone, ConvBackbone)
+    plain.load_state_dict(backbone.pyramid.state_dict())
+    frames = torch.rand(2, 3, 64, 64)
+    for module in (plain, backbone.pyramid):
+        module.train()
+    torch.testing.assert_close(backbone.pyramid(frames), plain(frames))
+
+    kinds = []
+    for part in backbone.pyramid.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            part.register_forward_hook(
+                lambda module, args, out: kinds.append((module.groups > 1, out.dtype))
+            )
+    with torch.autocast("cpu", torch.bfloat16):
+        backbone.pyramid(frames)
+    assert set(kinds) == {(True, torch.float32), (False, torch.bfloat16)}

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
@@ -11,6 +12,7 @@ from diffpose.errors import WeightsError
 from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
 from diffpose.model.weights import (
+    load_conv_weights,
     load_vit_weights,
     load_weights,
     save_weights,
@@ -144,3 +146,29 @@ def test_vit_weights_of_another_size_are_refused(tmp_path):
         load_vit_weights(DiffPose(TINY_VIT), path)
     with pytest.raises(WeightsError, match="no ViT backbone"):
         load_vit_weights(DiffPose(TINY), path)
+
+
+@pytest.mark.parametrize("naming", ["as timm", "another author's"])
+def test_a_classifier_fills_a_convolutional_backbone_by_name_or_by_order(tmp_path, naming):
+    torch.manual_seed(2)
+    classifier, network = timm.create_model(TINY.backbone), DiffPose(TINY)
+    state = classifier.state_dict()
+    own = naming == "as timm"
+    stored = {name if own else f"layer{i}": v for i, (name, v) in enumerate(state.items())}
+    torch.save(stored, tmp_path / "classifier.pth")
+
+    load_conv_weights(network, tmp_path / "classifier.pth")
+
+    loaded = network.backbone.get_submodule("pyramid").state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in loaded.items())
+
+
+def test_a_classifier_of_another_network_is_refused(tmp_path):
+    network = DiffPose(TINY)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    torch.save(timm.create_model("resnet10t").state_dict(), tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match=r"other\.pth does not hold a tf_efficientnet_lite0"):
+        load_conv_weights(network, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match="no convolutional backbone"):
+        load_conv_weights(DiffPose(TINY_VIT), tmp_path / "other.pth")
+    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())

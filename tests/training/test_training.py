@@ -10,13 +10,18 @@ import pytest
 import torch
 
 from diffpose import training
+from diffpose.data.batches import Batch
 from diffpose.data.sources import StillSource
+from diffpose.diffusion.schedule import cosine_schedule
 from diffpose.errors import DiffPoseError, SettingsError, WeightsError
 from diffpose.model.weights import load_weights
+from diffpose.tensorfile import load_tensors
 from diffpose.training import loop
 from diffpose.training.config import load_training_config, parse_training_config
 from diffpose.training.loop import Trainer, TrainingData, load_data
 from diffpose.training.objectives import heatmap_loss, posterior_loss
+from diffpose.training.state import Trainee
+from diffpose.training.steps import LOSSES
 
 MODEL = {
     "preset": "small", "name": "tiny", "crop_size": [64, 64], "radius": 1, "width": 32,
@@ -272,3 +277,42 @@ def test_the_posterior_s_minimiser_is_the_share_of_each_place():
 
     mass = torch.cat([logits.flatten(), outside.flatten()]).softmax(0)[:-1].view(16, 16)
     assert mass[:8, :8].sum().item() == pytest.approx(share.item(), abs=0.02)
+
+
+JOINT = DIFFUSION | {"name": "joint", "objective": "joint", "diffusion_share": 0.5}
+
+
+def test_a_joint_stage_trains_everything_but_the_frozen_parts(tmp_path):
+    trainer = Trainer(config(JOINT | {"frozen_parts": 2}), data(), tmp_path)
+    before = {k: v.clone() for k, v in tensors(trainer).items()}
+
+    trainer.run()
+
+    after = load_checkpoint_model(tmp_path)
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    frozen = ("conv_stem.", "bn1.", "blocks.0.", "blocks.1.")
+    pyramid = "network.backbone.pyramid."
+    assert not {k for k in moved if k.removeprefix(pyramid).startswith(frozen) and pyramid in k}
+    for part in (f"{pyramid}blocks.2.", "network.strl.", "network.decoder.", "coarse."):
+        assert any(k.startswith(part) for k in moved), part
+
+
+def load_checkpoint_model(folder):
+    held, _ = load_tensors(folder / "checkpoint.safetensors")
+    return {k.removeprefix("ema/"): v for k, v in held.items() if k.startswith("ema/")}
+
+
+def test_the_joint_loss_is_the_sum_of_both_on_a_full_share():
+    plan = config(JOINT | {"diffusion_share": 1.0, "steps": 1})
+    stage = plan.stages[0]
+    torch.manual_seed(0)
+    trainee = Trainee(plan.model).eval()
+    points = torch.rand(4, 26, 2) * 60
+    crops = torch.randint(0, 255, (4, 3, 64, 64, 3), dtype=torch.uint8)
+    batch, schedule = Batch(crops, points), cosine_schedule(1000)
+
+    def loss(objective):
+        generator = torch.Generator().manual_seed(1)
+        return LOSSES[objective](trainee, batch, stage, schedule, generator)
+
+    torch.testing.assert_close(loss("joint"), loss("coarse") + loss("diffusion"))
