@@ -1,14 +1,10 @@
 """The commands that make data and weights, from the outside."""
 
-import io
-import tarfile
-
-import cv2
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from diffpose.cli import app
+from tests.data.lspet_folder import write_lspet
 
 CONFIG = """
 threads = 1
@@ -42,25 +38,10 @@ num_frames = 3
 @pytest.fixture
 def lspet(tmp_path):
     """A folder in the format of Leeds Sports Pose Extended, made up."""
-    rng = np.random.default_rng(0)
     folder = tmp_path / "lspet"
     folder.mkdir()
     for split, count in (("train", 8), ("val", 3)):
-        names = [f"im{i:05d}.webp" for i in range(count)]
-        with tarfile.open(folder / f"lspet_{split}.tar", "w") as archive:
-            for name in names:
-                picture = rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)
-                content = cv2.imencode(".webp", picture)[1].tobytes()
-                entry = tarfile.TarInfo(name)
-                entry.size = len(content)
-                archive.addfile(entry, io.BytesIO(content))
-        np.savez(
-            folder / f"lspet_{split}.npz",
-            name=np.array(names),
-            joints=rng.uniform(5, 65, (count, 14, 2)).astype(np.float32),
-            visible=np.ones((count, 14), bool),
-            size=np.tile(np.array([70, 90], np.int16), (count, 1)),
-        )
+        write_lspet(folder, split, count=count)
     return folder
 
 
@@ -83,6 +64,14 @@ def test_train_then_evaluate(tmp_path, lspet):
     assert scored.exit_code == 0, scored.output
     assert "3 people of lspet, boxes: whole picture" in scored.output
     assert "| **12 limb keypoints** |" in scored.output
+
+    trust = tmp_path / "trust.npz"
+    audited = run("audit", lspet, "--weights", weights, "-o", trust)
+    assert audited.exit_code == 0, audited.output
+    assert "8 pictures: arms doubted in" in audited.output
+    trusting = run("train", "--config", config, "--lspet", lspet, "--trust", trust,
+                   "-o", tmp_path / "trusting")  # fmt: skip
+    assert trusting.exit_code == 0, trusting.output
 
 
 def test_a_run_begins_with_another_s_weights(tmp_path, lspet):

@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
     app.command("train-detector")(train_person_detector)
     app.command()(synthesize)
     app.command()(evaluate)
+    app.command()(audit)
 
 
 def train(
@@ -48,6 +49,7 @@ def train(
     lspet: Annotated[
         Path | None, typer.Option(help="Folder of Leeds Sports Pose Extended.")
     ] = None,
+    trust: Annotated[Path | None, typer.Option(help="What `audit` wrote about LSPET.")] = None,
     shards: Annotated[Path | None, typer.Option(help="Folder of rendered shards.")] = None,
     start_from: Annotated[
         Path | None, typer.Option(help="Checkpoint of another run to begin with.")
@@ -69,6 +71,7 @@ def train(
     data = replace(
         plan.data,
         lspet=str(lspet) if lspet is not None else plan.data.lspet,
+        lspet_trust=str(trust) if trust is not None else plan.data.lspet_trust,
         shards=str(shards) if shards is not None else plan.data.shards,
     )
     plan = replace(plan, data=data, threads=threads or plan.threads)
@@ -199,3 +202,28 @@ def evaluate(
         f"K={steps}, E={ensemble}, weights {estimator.weights_hash}"
     )
     typer.echo(pck_table(found, truth, estimator.skeleton))
+
+
+def audit(
+    folder: Annotated[Path, typer.Argument(metavar="LSPET")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File for `train`.")],
+    weights: Annotated[Path | None, typer.Option(help="Weights file instead of the own.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Find LSPET train pictures whose left and right look exchanged; they will weigh less."""
+    from diffpose.data.sources import load_lspet, write_trust
+    from diffpose.evaluation.label_noise import find_exchanged_sides
+    from diffpose.inference.estimator import Estimator
+    from diffpose.inference.evaluate import BoxSource, estimate_source
+    from diffpose.poses import SamplingConfig
+
+    estimator = Estimator.load(weights, device=device)
+    source = load_lspet(folder, "train", estimator.skeleton)
+    sampling = SamplingConfig(num_steps=1, num_hypotheses=1)
+    found, truth = estimate_source(estimator, source, sampling, boxes=BoxSource.ANNOTATION)
+    sides = find_exchanged_sides(found, truth, estimator.skeleton)
+    write_trust(output, source.names, sides.weights, estimator.skeleton)
+    typer.echo(
+        f"{len(source)} pictures: arms doubted in {sides.arms.sum()}, legs in {sides.legs.sum()}, "
+        f"both in {(sides.arms & sides.legs).sum()}: {output}"
+    )

@@ -27,10 +27,17 @@ class Batch:
     Attributes:
         crops: (B, T, H, W, 3) u8.
         keypoints: (B, K, 2) f32 crop pixels, NaN where not annotated.
+        weights: (B, K) f32 how far each annotation is trusted; None: all fully.
     """
 
     crops: Tensor
     keypoints: Tensor
+    weights: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        weights = None if self.weights is None else self.weights.to(device)
+        return Batch(self.crops.to(device), self.keypoints.to(device), weights)
 
 
 @dataclass(frozen=True)
@@ -65,14 +72,15 @@ def make_batch(mixture: Mixture, *, seed: int, index: int) -> Batch:
     source = mixture.sources[int(rng.choice(len(shares), p=shares / shares.sum()))]
     windows = [_draw(source, mixture, rng) for _ in range(mixture.batch_size)]
     return Batch(
-        crops=torch.from_numpy(np.stack([crops for crops, _ in windows])),
-        keypoints=torch.from_numpy(np.stack([points for _, points in windows])),
+        crops=torch.from_numpy(np.stack([crops for crops, _, _ in windows])),
+        keypoints=torch.from_numpy(np.stack([points for _, points, _ in windows])),
+        weights=torch.from_numpy(np.stack([weights for _, _, weights in windows])),
     )
 
 
 def _draw(
     source: Source, mixture: Mixture, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     index = int(rng.integers(len(source)))
     example = _window_of(source, index, mixture.num_frames, rng)
     size = mixture.crop_size
@@ -89,9 +97,10 @@ def _draw(
     crops = np.stack([warp(f, a, size=size) for f, a in zip(frames, affines, strict=True)])
     centre = len(example.frames) // 2
     points = apply_affine(affine, example.keypoints[centre]).astype(np.float32)
+    weights = np.ones(len(points), np.float32) if example.weights is None else example.weights
     if mirrored:
-        points = points[mixture.skeleton.mirror]
-    return degrade(crops, config=mixture.augment, rng=rng), points
+        points, weights = points[mixture.skeleton.mirror], weights[mixture.skeleton.mirror]
+    return degrade(crops, config=mixture.augment, rng=rng), points, weights
 
 
 def _window_of(source: Source, index: int, num_frames: int, rng: np.random.Generator) -> Example:

@@ -31,11 +31,13 @@ class Example:
         frames: N RGB uint8 pictures (H, W, 3) of one size; N = 1 for a still.
         keypoints: (N, K, 2) f32 picture pixels, NaN where not annotated.
         boxes: (N, 4) f32 xyxy around the person.
+        weights: (K,) f32 how far each keypoint's annotation is trusted; None: fully.
     """
 
     frames: tuple[NDArray[np.uint8], ...]
     keypoints: NDArray[np.float32]
     boxes: NDArray[np.float32]
+    weights: NDArray[np.float32] | None = None
 
 
 class Source(Protocol):
@@ -66,6 +68,7 @@ class StillSource:
         pictures: N RGB uint8 pictures of any size.
         keypoints: (N, K, 2) pixels of the picture, NaN where not annotated.
         names: N file names.
+        weights: (N, K) how far each annotation is trusted; None: fully.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class StillSource:
         pictures: Sequence[NDArray[np.uint8]],
         keypoints: NDArray[np.floating],
         names: Sequence[str],
+        weights: NDArray[np.floating] | None = None,
     ) -> None:
         if not len(pictures) == len(keypoints) == len(names):
             raise FormatError(
@@ -82,6 +86,11 @@ class StillSource:
         self.pictures = list(pictures)
         self.keypoints = np.asarray(keypoints, dtype=np.float32)
         self.names = list(names)
+        self.weights = (
+            np.ones(self.keypoints.shape[:2], np.float32)
+            if weights is None
+            else np.asarray(weights, dtype=np.float32)
+        )
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -89,16 +98,17 @@ class StillSource:
     def __getitem__(self, index: int) -> Example:
         keypoints = self.keypoints[index]
         box = box_of_points(keypoints).astype(np.float32)
-        return Example((self.pictures[index],), keypoints[None], box[None])
+        return Example((self.pictures[index],), keypoints[None], box[None], self.weights[index])
 
 
-def load_lspet(folder: Path, split: str, skeleton: Skeleton) -> StillSource:
+def load_lspet(folder: Path, split: str, skeleton: Skeleton, *, trust: str = "") -> StillSource:
     """Leeds Sports Pose Extended: ``lspet_{split}.tar`` of WebP crops and ``lspet_{split}.npz``.
 
     Args:
         folder: Where the two files lie.
         split: ``train`` or ``val``.
         skeleton: Keypoints of the result; those that LSP does not label are NaN.
+        trust: File of `write_trust` for this split; empty: every annotation is trusted.
 
     Raises:
         FormatError: A file is missing or a picture of the list is not in the archive.
@@ -116,7 +126,35 @@ def load_lspet(folder: Path, split: str, skeleton: Skeleton) -> StillSource:
         raise FormatError(f"{archive_path.name} lacks {len(missing)} pictures, e.g. {missing[0]}.")
     with ThreadPoolExecutor(2) as pool:
         pictures = list(pool.map(lambda name: decode_picture(contents[name]), names))
-    return StillSource(pictures, convert(keypoints, LSP14, skeleton), names)
+    weights = _read_trust(Path(trust), names, skeleton) if trust else None
+    return StillSource(pictures, convert(keypoints, LSP14, skeleton), names, weights)
+
+
+def write_trust(
+    path: Path, names: Sequence[str], weights: NDArray[np.floating], skeleton: Skeleton
+) -> None:
+    """Save how far each annotation of each picture is trusted: (N, K) factors on its loss."""
+    np.savez_compressed(
+        path,
+        names=np.array(names),
+        weights=weights.astype(np.float32),
+        keypoints=np.array(skeleton.keypoints),
+    )
+
+
+def _read_trust(path: Path, names: Sequence[str], skeleton: Skeleton) -> NDArray[np.float32]:
+    if not path.is_file():
+        raise FormatError(f"There is no file {path.name} of trusted annotations; check the path.")
+    with np.load(path) as table:
+        rows = {str(name): row for row, name in enumerate(table["names"])}
+        missing = [name for name in names if name not in rows]
+        if missing or tuple(table["keypoints"]) != skeleton.keypoints:
+            raise FormatError(
+                f"{path.name} was made for other pictures or keypoints than these "
+                f"({len(missing)} of {len(names)} pictures are not in it); run `audit` again."
+            )
+        weights: NDArray[np.float32] = table["weights"][[rows[name] for name in names]]
+    return weights
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:

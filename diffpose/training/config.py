@@ -85,11 +85,13 @@ class DataConfig:
 
     Attributes:
         lspet: Folder of ``lspet_train.tar`` and its table; empty: none.
+        lspet_trust: What `diffpose audit` wrote about LSPET's annotations; empty: trust all.
         shards: Folder of rendered shards; empty: none.
         monitor: Stills kept out of training to watch progress on (never the val split).
     """
 
     lspet: str = ""
+    lspet_trust: str = ""
     shards: str = ""
     monitor: int = 250
 

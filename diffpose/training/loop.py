@@ -63,7 +63,9 @@ def load_data(config: TrainingConfig) -> TrainingData:
     """
     stills, monitor, clips = None, None, None
     if config.data.lspet:
-        every = load_lspet(Path(config.data.lspet), "train", config.model.keypoints)
+        every = load_lspet(
+            Path(config.data.lspet), "train", config.model.keypoints, trust=config.data.lspet_trust
+        )
         held = set(np.linspace(0, len(every) - 1, config.data.monitor, dtype=int).tolist())
         stills = _subset(every, [i for i in range(len(every)) if i not in held])
         monitor = _subset(every, sorted(held)) if held else None
@@ -77,7 +79,10 @@ def load_data(config: TrainingConfig) -> TrainingData:
 
 def _subset(source: StillSource, rows: list[int]) -> StillSource:
     return StillSource(
-        [source.pictures[i] for i in rows], source.keypoints[rows], [source.names[i] for i in rows]
+        [source.pictures[i] for i in rows],
+        source.keypoints[rows],
+        [source.names[i] for i in rows],
+        source.weights[rows],
     )
 
 
@@ -322,7 +327,7 @@ class Trainer:
         rate = _rate(stage, self.progress)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["factor"]
-        batch = Batch(batch.crops.to(self.device), batch.keypoints.to(self.device))
+        batch = batch.to(self.device)
         # The noise of a step depends on its number only, as its batch does: nothing to remember.
         self.generator.manual_seed((self.config.seed * 1_000_003 + self._batch_number) % 2**63)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=stage.bf16):

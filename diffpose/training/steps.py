@@ -34,7 +34,9 @@ def coarse_loss(
     crops = batch.crops[:, batch.crops.shape[1] // 2]
     frames = normalise(crops).contiguous(memory_format=torch.channels_last)
     logits, outside = trainee.coarse(trainee.network.backbone(frames))
-    return posterior_loss(logits, outside, batch.keypoints, stride=STRIDE, sigma=stage.sigma)
+    return posterior_loss(
+        logits, outside, batch.keypoints, stride=STRIDE, sigma=stage.sigma, weight=batch.weights
+    )
 
 
 def encode_windows(network: DiffPose, crops: Tensor, *, frozen: bool) -> Features:
@@ -56,13 +58,13 @@ def diffusion_loss(
 ) -> Tensor:
     """The paper's objective: predict x_0 from x_t at random timesteps (section 3.1)."""
     features = encode_windows(trainee.network, batch.crops, frozen=stage.backbone_rate == 0)
-    return _denoising_loss(trainee, features, batch.keypoints, stage, schedule, generator)
+    return _denoising_loss(trainee, features, batch, stage, schedule, generator)
 
 
 def _denoising_loss(
     trainee: Trainee,
     features: Features,
-    keypoints: Tensor,
+    batch: Batch,
     stage: StageConfig,
     schedule: NoiseSchedule,
     generator: torch.Generator,
@@ -70,7 +72,8 @@ def _denoising_loss(
     """A keypoint without annotation enters as pure noise at every timestep and costs nothing."""
     network, config = trainee.network, trainee.network.config
     draws = stage.noise_draws
-    keypoints = keypoints.repeat_interleave(draws, dim=0)
+    keypoints = batch.keypoints.repeat_interleave(draws, dim=0)
+    weight = None if batch.weights is None else batch.weights.repeat_interleave(draws, dim=0)
     truth = heatmap.encode(keypoints, size=config.heatmap_size, stride=STRIDE, sigma=config.sigma)
     x_0 = (2 * truth - 1) * config.signal_scale
     timesteps = _draw_timesteps(len(keypoints), schedule, stage, generator).to(x_0.device)
@@ -79,7 +82,9 @@ def _denoising_loss(
     x_t = torch.where(annotated(keypoints)[:, :, None, None], x_t, noise)
     output, outside = network.decoder(x_t / config.signal_scale, timesteps, features.repeat(draws))
     if config.output == "posterior":
-        return posterior_loss(output, outside, keypoints, stride=STRIDE, sigma=config.sigma)
+        return posterior_loss(
+            output, outside, keypoints, stride=STRIDE, sigma=config.sigma, weight=weight
+        )
     return heatmap_loss(output, keypoints, stride=STRIDE, sigma=config.sigma)
 
 
@@ -104,7 +109,9 @@ def joint_loss(
     )
     centres, rest = maps[: len(batch.crops)], maps[len(batch.crops) :]
     logits, outside = trainee.coarse(centres)
-    coarse = posterior_loss(logits, outside, batch.keypoints, stride=STRIDE, sigma=stage.sigma)
+    coarse = posterior_loss(
+        logits, outside, batch.keypoints, stride=STRIDE, sigma=stage.sigma, weight=batch.weights
+    )
     window = centres[:count].unsqueeze(1)
     if frames == 1:
         window = window.expand(-1, network.config.num_frames, -1, -1, -1)
@@ -112,8 +119,9 @@ def joint_loss(
         rest = rest.unflatten(0, (count, len(others)))
         window = torch.cat([rest[:, :centre], window, rest[:, centre:]], dim=1)
     features = network.fuse(window)
-    points = batch.keypoints[:count]
-    return coarse + _denoising_loss(trainee, features, points, stage, schedule, generator)
+    weights = None if batch.weights is None else batch.weights[:count]
+    part = Batch(batch.crops[:count], batch.keypoints[:count], weights)
+    return coarse + _denoising_loss(trainee, features, part, stage, schedule, generator)
 
 
 def _draw_timesteps(
