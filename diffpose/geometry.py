@@ -134,3 +134,21 @@ def apply_affine_covariance(
     """Carry covariances (..., 2, 2) to the affine's second frame of reference."""
     linear = affine[:, :2]
     return linear @ np.asarray(covariance, dtype=np.float64) @ linear.T
+
+
+def points_in_polygon(
+    points: NDArray[np.floating], polygon: NDArray[np.floating]
+) -> NDArray[np.bool_]:
+    """Which of the points (N, 2) lie strictly inside a polygon (P, 2); its edge is outside.
+
+    A polygon that crosses itself has the even-odd inside; NaN lies nowhere.
+    """
+    x, y = np.asarray(points, dtype=np.float64).reshape(-1, 2).T[:, :, None]
+    start = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
+    (x1, y1), (x2, y2) = start.T, np.roll(start, -1, axis=0).T
+    side = (x2 - x1) * (y - y1) - (x - x1) * (y2 - y1)  # > 0: left of the edge
+    between = (np.minimum(x1, x2) <= x) & (x <= np.maximum(x1, x2))
+    between &= (np.minimum(y1, y2) <= y) & (y <= np.maximum(y1, y2))
+    on_edge = ((side == 0) & between).any(axis=1)
+    crosses = ((y1 <= y) != (y2 <= y)) & np.where(y2 > y1, side > 0, side < 0)
+    return np.asarray((crosses.sum(axis=1) % 2 == 1) & ~on_edge)

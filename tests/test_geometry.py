@@ -98,3 +98,34 @@ def test_a_box_over_the_border_is_clipped():
     box = geometry.check_box([-20, 10, 50, 500], size=(100, 100))
 
     np.testing.assert_allclose(box, [-0.5, 10, 50, 99.5])
+
+
+@given(
+    seed=st.integers(0, 1000),
+    count=st.integers(3, 8),
+)
+def test_a_polygon_holds_its_centre_not_its_corners_and_turns_with_its_points(seed, count):
+    rng = np.random.default_rng(seed)
+    angles = np.sort(rng.uniform(0, 2 * np.pi, count))
+    polygon = 10 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    points = rng.uniform(-12, 12, (50, 2))
+
+    inside = geometry.points_in_polygon(points, polygon)
+
+    assert not geometry.points_in_polygon(polygon, polygon).any()
+    np.testing.assert_array_equal(geometry.points_in_polygon(points, polygon[::-1]), inside)
+    np.testing.assert_array_equal(
+        geometry.points_in_polygon(points + 5, np.roll(polygon, 1, 0) + 5), inside
+    )
+    # Points on a circle make a convex polygon: inside is the same side of every edge.
+    edges = np.roll(polygon, -1, axis=0) - polygon
+    towards = points[:, None] - polygon
+    cross = edges[:, 0] * towards[..., 1] - edges[:, 1] * towards[..., 0]
+    np.testing.assert_array_equal(inside, (cross > 0).all(axis=1))
+
+
+def test_the_edge_of_a_polygon_is_outside_and_nan_is_nowhere():
+    square = np.array([[0, 0], [4, 0], [4, 4], [0, 4]])
+    points = np.array([[2, 2], [0, 2], [2, 4], [4, 4], [np.nan, 2], [-1, 0], [5, 4]])
+
+    assert geometry.points_in_polygon(points, square).tolist() == [True] + 6 * [False]

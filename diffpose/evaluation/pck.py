@@ -39,6 +39,40 @@ def torso_sizes(truth: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.f
     return np.where(np.isnan(diagonal), side, diagonal)
 
 
+def head_sizes(head_boxes: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Size of each person's head, the normaliser of PCKh on MPII and of PoseTrack AP.
+
+    Args:
+        head_boxes: (N, 4) xyxy pixels; NaN where there is none.
+
+    Returns:
+        (N,) pixels: 0.6 times the diagonal of the box.
+    """
+    boxes = np.asarray(head_boxes, dtype=np.float64).reshape(-1, 4)
+    return np.asarray(0.6 * np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=1))
+
+
+def pckh(
+    predicted: NDArray[np.floating],
+    truth: NDArray[np.floating],
+    *,
+    head_boxes: NDArray[np.floating],
+    threshold: float = 0.5,
+) -> NDArray[np.float64]:
+    """PCKh of each keypoint: `pck` with the head's size as the measure.
+
+    Args:
+        predicted: (N, K, 2) pixels.
+        truth: (N, K, 2) pixels, NaN where not annotated.
+        head_boxes: (N, 4) xyxy pixels; people without one (NaN) are left out.
+        threshold: Part of the head's size that is close enough.
+
+    Returns:
+        (K,) shares 0..1; NaN for keypoints without any truth.
+    """
+    return pck(predicted, truth, sizes=head_sizes(head_boxes), threshold=threshold)
+
+
 def pck(
     predicted: NDArray[np.floating],
     truth: NDArray[np.floating],
