@@ -32,12 +32,14 @@ class Example:
         keypoints: (N, K, 2) f32 picture pixels, NaN where not annotated.
         boxes: (N, 4) f32 xyxy around the person.
         weights: (K,) f32 how far each keypoint's annotation is trusted; None: fully.
+        visibility: (N, K) u8, 0 outside the picture, 1 occluded, 2 visible; None: not known.
     """
 
     frames: tuple[NDArray[np.uint8], ...]
     keypoints: NDArray[np.float32]
     boxes: NDArray[np.float32]
     weights: NDArray[np.float32] | None = None
+    visibility: NDArray[np.uint8] | None = None
 
 
 class Source(Protocol):
@@ -178,6 +180,7 @@ class ShardSource:
         self._jpegs: list[list[NDArray[np.uint8]]] = []
         self._keypoints: list[NDArray[np.float32]] = []
         self._boxes: list[NDArray[np.float32]] = []
+        self._visibility: list[NDArray[np.uint8]] = []
         for path in paths:
             self._read(path)
 
@@ -198,7 +201,7 @@ class ShardSource:
                 [data[offsets[i] : offsets[i + 1]] for i in range(start, start + frames)]
             )
         # A keypoint outside the picture is known to be outside: it keeps its coordinates.
-        del visibility
+        self._visibility.extend(visibility.astype(np.uint8))
         self._keypoints.extend(keypoints.astype(np.float32))
         self._boxes.extend(boxes.astype(np.float32))
 
@@ -207,7 +210,9 @@ class ShardSource:
 
     def __getitem__(self, index: int) -> Example:
         frames = tuple(decode_picture(jpeg) for jpeg in self._jpegs[index])
-        return Example(frames, self._keypoints[index], self._boxes[index])
+        return Example(
+            frames, self._keypoints[index], self._boxes[index], visibility=self._visibility[index]
+        )
 
     def window(self, index: int, frames: Sequence[int]) -> Example:
         """Only the given frames of one clip, decoded; each distinct frame once."""
@@ -217,6 +222,7 @@ class ShardSource:
             tuple(decoded[f] for f in rows),
             self._keypoints[index][rows],
             self._boxes[index][rows],
+            visibility=self._visibility[index][rows],
         )
 
     def num_frames(self, index: int) -> int:

@@ -28,7 +28,8 @@ class ModelConfig:
         decoder_widths: Channels of the decoder from the lowest to the highest scale.
         self_refinement_layers: Transformer layers on the noisy heatmap (SeRef).
         correlation_layers: Transformer layers that join local and global features (Trans).
-        lookup: One mask for all keypoints, as published, or a mask for each keypoint.
+        lookup: One mask for all keypoints, as published; a mask for each keypoint; or ``concat``,
+            no lookup at all, for comparison.
         output: ``heatmap`` regresses the heatmap (published: mean squared error); ``posterior``
             gives the probability of every cell, whose mean heatmap follows exactly.
         sigma: Standard deviation of the Gaussian that is x_0, in heatmap cells.
@@ -48,7 +49,7 @@ class ModelConfig:
     decoder_widths: tuple[int, int, int] = (256, 256, 256)
     self_refinement_layers: int = 2
     correlation_layers: int = 2
-    lookup: Literal["joint_agnostic", "per_joint"] = "joint_agnostic"
+    lookup: Literal["joint_agnostic", "per_joint", "concat"] = "joint_agnostic"
     output: Literal["heatmap", "posterior"] = "heatmap"
     sigma: float = 2.0
     signal_scale: float = 1.0
@@ -68,8 +69,10 @@ class ModelConfig:
                 f"Widths {self.width} and {self.decoder_widths[0]} must be multiples of the "
                 f"{self.heads} attention heads."
             )
-        if self.lookup not in ("joint_agnostic", "per_joint"):
-            raise SettingsError(f"Unknown lookup {self.lookup!r}: joint_agnostic or per_joint.")
+        if self.lookup not in ("joint_agnostic", "per_joint", "concat"):
+            raise SettingsError(
+                f"Unknown lookup {self.lookup!r}: joint_agnostic, per_joint or concat."
+            )
         if self.output not in ("heatmap", "posterior"):
             raise SettingsError(f"Unknown output {self.output!r}: heatmap or posterior.")
 

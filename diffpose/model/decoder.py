@@ -93,7 +93,7 @@ class PoseDecoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         low, middle, high = config.decoder_widths
-        keypoints, per_joint = len(config.keypoints), config.lookup == "per_joint"
+        keypoints, kind = len(config.keypoints), config.lookup
         heat = min(64, middle)
         self.time = TimeScale(keypoints)
         self.halve = conv_block(keypoints, heat, stride=2)
@@ -106,13 +106,13 @@ class PoseDecoder(nn.Module):
             low,
             size=config.feature_size,
             num_keypoints=keypoints,
-            per_joint=per_joint,
+            kind=kind,
             heads=config.heads,
             refinement_layers=config.self_refinement_layers,
             correlation_layers=config.correlation_layers,
         )
-        self.middle = HighScale(heat, middle, num_keypoints=keypoints, per_joint=per_joint)
-        self.high = HighScale(keypoints, high, num_keypoints=keypoints, per_joint=per_joint)
+        self.middle = HighScale(heat, middle, num_keypoints=keypoints, kind=kind)
+        self.high = HighScale(keypoints, high, num_keypoints=keypoints, kind=kind)
         self.up_low = nn.Sequential(upsample_block(low, middle), upsample_block(middle, high))
         self.up_middle = upsample_block(middle, high)
         self.up_high = nn.Conv2d(high, high, 1)

@@ -53,20 +53,28 @@ class Lookup(nn.Module):
     ``joint_agnostic`` is the published lookup: Sq is the maximum over channels, one mask for
     all keypoints. ``per_joint`` gives every keypoint its own mask over its own few channels of
     the feature: a noisy heatmap then says *which* keypoint may be where, which the spread of
-    hypotheses and a reviewer's correction both depend on.
+    hypotheses and a reviewer's correction both depend on. ``concat`` looks nothing up: the
+    refined heatmap stands beside the whole feature (the ablation of LMSFI).
     """
 
-    def __init__(self, heat_width: int, width: int, *, num_keypoints: int, per_joint: bool) -> None:
+    def __init__(self, heat_width: int, width: int, *, num_keypoints: int, kind: str) -> None:
         super().__init__()
-        self.per_joint = per_joint
+        self.kind = kind
+        per_joint = kind == "per_joint"
         # Even so few channels suffice: what they lose of the feature the context still holds.
-        self.key_channels = max(2, width // num_keypoints) * num_keypoints if per_joint else width
+        self.key_channels = {
+            "per_joint": max(2, width // num_keypoints) * num_keypoints,
+            "joint_agnostic": width,
+            "concat": heat_width,
+        }[kind]
         self.to_keys = nn.Conv2d(width, self.key_channels, 1) if per_joint else nn.Identity()
         self.to_mask = nn.Conv2d(heat_width, num_keypoints, 1) if per_joint else nn.Identity()
 
     def forward(self, refined: Tensor, keys: Tensor) -> Tensor:
         """Refined heatmap (B, heat_width, h, w) and keys to the local feature, shaped as keys."""
-        if not self.per_joint:
+        if self.kind == "concat":
+            return refined
+        if self.kind == "joint_agnostic":
             return refined.amax(dim=1, keepdim=True).sigmoid() * keys
         mask = self.to_mask(refined).sigmoid()  # (B, K, h, w)
         grouped = keys.unflatten(1, (mask.shape[1], -1))  # (B, K, channels of one, h, w)
@@ -83,7 +91,7 @@ class LowScale(nn.Module):
         *,
         size: tuple[int, int],
         num_keypoints: int,
-        per_joint: bool,
+        kind: str,
         heads: int,
         refinement_layers: int,
         correlation_layers: int,
@@ -99,7 +107,7 @@ class LowScale(nn.Module):
         self.refine = nn.Sequential(
             *(TransformerLayer(width, heads=heads) for _ in range(refinement_layers))
         )
-        self.lookup = Lookup(width, width, num_keypoints=num_keypoints, per_joint=per_joint)
+        self.lookup = Lookup(width, width, num_keypoints=num_keypoints, kind=kind)
         self.join_local = nn.Conv2d(self.lookup.key_channels, width, 1, bias=False)
         self.join_global = nn.Conv2d(width, width, 1)
         self.correlate = nn.Sequential(
@@ -122,13 +130,12 @@ class LowScale(nn.Module):
 class HighScale(nn.Module):
     """A higher scale: the same with convolutions, whose cost grows with the cells only."""
 
-    def __init__(self, heat_width: int, width: int, *, num_keypoints: int, per_joint: bool) -> None:
+    def __init__(self, heat_width: int, width: int, *, num_keypoints: int, kind: str) -> None:
         super().__init__()
-        refined = max(8, width // 2)
+        # The published squeeze reads the refined heatmap at full width.
+        refined = width if kind == "joint_agnostic" else max(8, width // 2)
         self.refine = conv_block(heat_width, refined)
-        self.lookup = Lookup(refined, width, num_keypoints=num_keypoints, per_joint=per_joint)
-        if not per_joint:  # the published squeeze reads the refined heatmap at full width
-            self.refine = conv_block(heat_width, width)
+        self.lookup = Lookup(refined, width, num_keypoints=num_keypoints, kind=kind)
         self.join_local = nn.Conv2d(self.lookup.key_channels, width, 3, padding=1, bias=False)
         self.join_global = nn.Conv2d(width, width, 3, padding=1)
         self.correlate = nn.Sequential(

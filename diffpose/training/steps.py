@@ -58,10 +58,10 @@ def diffusion_loss(
 ) -> Tensor:
     """The paper's objective: predict x_0 from x_t at random timesteps (section 3.1)."""
     features = encode_windows(trainee.network, batch.crops, frozen=stage.backbone_rate == 0)
-    return _denoising_loss(trainee, features, batch, stage, schedule, generator)
+    return denoising_loss(trainee, features, batch, stage, schedule, generator)
 
 
-def _denoising_loss(
+def denoising_loss(
     trainee: Trainee,
     features: Features,
     batch: Batch,
@@ -121,7 +121,7 @@ def joint_loss(
     features = network.fuse(window)
     weights = None if batch.weights is None else batch.weights[:count]
     part = Batch(batch.crops[:count], batch.keypoints[:count], weights)
-    return coarse + _denoising_loss(trainee, features, part, stage, schedule, generator)
+    return coarse + denoising_loss(trainee, features, part, stage, schedule, generator)
 
 
 def _draw_timesteps(

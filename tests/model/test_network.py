@@ -35,7 +35,7 @@ def denoised(net, windows, x, t=500):
     return net.denoise(x, torch.full((len(x),), t), net.fuse(maps))
 
 
-@pytest.mark.parametrize("lookup", ["joint_agnostic", "per_joint"])
+@pytest.mark.parametrize("lookup", ["joint_agnostic", "per_joint", "concat"])
 @pytest.mark.parametrize("output", ["heatmap", "posterior"])
 def test_denoising_gives_heatmaps_in_the_range_of_x_0(lookup, output):
     net = network(lookup=lookup, output=output, signal_scale=0.5)

@@ -1,0 +1,119 @@
+"""Does time pay? The same weights with T frames and with the centre frame repeated.
+
+    python benchmarks/temporal.py TEST [--weights FILE] [--clips 16] [--steps 1] [--ensemble 1]
+
+TEST: shards of long rendered clips (diffpose.data.synthetic.shards.write_shards with
+frames_per_clip=60, split test): moving camera, occluders, blur, several people. Boxes: annotated.
+
+- PCK of the torso, 12 limb keypoints, visible and occluded ones apart.
+- Jitter: median acceleration of the *error* in torsos a frame^2, so that true motion costs nothing.
+- Sides: frames in which the predicted ankles, knees, wrists or elbows lie nearer to the other
+  side's truth than to their own, both of them; and the same within 5 frames of a crossing of the
+  true pair, where they are under a quarter of a torso apart.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from diffpose.data.sources import ShardSource
+from diffpose.evaluation.pck import torso_sizes
+from diffpose.inference.estimator import Estimator
+from diffpose.inference.evaluate import BoxSource, estimate_source
+from diffpose.poses import SamplingConfig
+from diffpose.skeleton import HALPE26, LIMB_KEYPOINTS, indices_of
+
+PAIRS = ("ankle", "knee", "wrist", "elbow")
+
+
+class EveryFrame:
+    """A window around every frame of some clips, one after the other."""
+
+    def __init__(self, source, clips, radius):
+        self.source, self.radius = source, radius
+        self.rows = [(c, f) for c in clips for f in range(source.num_frames(c))]
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        clip, frame = self.rows[index]
+        last = self.source.num_frames(clip) - 1
+        rows = np.clip(np.arange(frame - self.radius, frame + self.radius + 1), 0, last)
+        return self.source.window(clip, [int(row) for row in rows])
+
+
+class Repeating(Estimator):
+    """Sees the centre frame only, repeated through the window."""
+
+    def fuse(self, frame_features):
+        centre = frame_features[:, self.radius : self.radius + 1]
+        return super().fuse(centre.expand_as(frame_features))
+
+
+def sides(found, truth, sizes):
+    """Share of frames with exchanged sides: everywhere, and near crossings."""
+    exchanged, near = [], []
+    for part in PAIRS:
+        left, right = (HALPE26.index(f"{side}_{part}") for side in ("left", "right"))
+
+        def distance(a, b):
+            return np.linalg.norm(found[..., a, :] - truth[..., b, :], axis=-1)
+
+        wrong = (distance(left, right) < distance(left, left)) & (
+            distance(right, left) < distance(right, right)
+        )
+        apart = np.linalg.norm(truth[..., left, :] - truth[..., right, :], axis=-1) / sizes
+        # Where the two lie together an exchange is no error; judge where they are apart.
+        judged = apart > 0.25
+        crossing = apart < 0.25
+        window = np.zeros_like(crossing)
+        for shift in range(-5, 6):
+            window |= np.roll(crossing, shift, axis=1)
+        exchanged.append(wrong[judged])
+        near.append(wrong[judged & window])
+    return np.concatenate(exchanged).mean(), np.concatenate(near).mean()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--clips", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--ensemble", type=int, default=1)
+    options = parser.parse_args()
+    source = ShardSource(sorted(options.folder.glob("shard-*.npz")))
+    clips = range(min(options.clips, len(source)))
+    limbs = indices_of(HALPE26, LIMB_KEYPOINTS)
+    print("| window | PCK@0.2 visible | @0.1 visible | @0.2 occluded | @0.1 occluded | jitter "
+          "| sides exchanged | near crossings |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    for name, kind in (("T frames", Estimator), ("centre frame repeated", Repeating)):
+        estimator = kind.load(options.weights)
+        every = EveryFrame(source, clips, estimator.radius)
+        sampling = SamplingConfig(options.steps, options.ensemble)
+        found, truth = estimate_source(estimator, every, sampling, boxes=BoxSource.ANNOTATION)
+        shape = (len(clips), -1, 26, 2)
+        found, truth = found.reshape(shape), truth.reshape(shape)
+        visible = np.stack([source[c].visibility for c in clips])
+        sizes = torso_sizes(truth.reshape(-1, 26, 2), HALPE26).reshape(found.shape[:2])
+        # Seen along the torso its picture has no length; the clip's median stands for it.
+        sizes = np.maximum(sizes, np.nanmedian(sizes, axis=1, keepdims=True) / 2)
+        miss = (found - truth)[:, :, limbs] / sizes[..., None, None]
+        error = np.linalg.norm(miss, axis=-1)
+        cells = [
+            f"{(error[visible[:, :, limbs] == kind] <= part).mean():.3f}"
+            for kind in (2, 1)
+            for part in (0.2, 0.1)
+        ]
+        jitter = np.median(np.linalg.norm(np.diff(miss, n=2, axis=1), axis=-1))
+        everywhere, near = sides(found, truth, sizes)
+        cells += [f"{jitter:.4f}", f"{everywhere:.3f}", f"{near:.3f}"]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    print(f"\n{len(clips)} clips of {found.shape[1]} frames, K={options.steps}, "
+          f"E={options.ensemble}, weights {estimator.weights_hash}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
