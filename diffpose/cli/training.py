@@ -102,7 +102,7 @@ def train_person_detector(
         Path | None, typer.Option(help="Folder of Leeds Sports Pose Extended.")
     ] = None,
     start_from: Annotated[
-        Path | None, typer.Option(help="Checkpoint of a pose run whose backbone to begin with.")
+        Path | None, typer.Option(help="Pose checkpoint or image-classifier file to begin with.")
     ] = None,
     minutes: Annotated[float, typer.Option(help="Wall-clock budget over all sittings.")] = 55.0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: torch's default.")] = 0,
@@ -117,7 +117,7 @@ def train_person_detector(
 
     photos = sorted(backgrounds.glob("*.jpg")) if backgrounds.is_dir() else []
     config = DetectorTrainingConfig(
-        minutes=minutes, frozen_levels=0 if start_from is None else 2, bf16=True, threads=threads
+        minutes=minutes, frozen_parts=-1 if start_from is None else 1, bf16=True, threads=threads
     )
     mixture = load_scene_mixture(backgrounds=photos, scenes=scenes, lspet=lspet)
     weights = train_detector(

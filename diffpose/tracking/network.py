@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffpose.errors import WeightsError
+from diffpose.pyramid import build_pyramid, fill_pyramid, read_tensors
 from diffpose.tensorfile import load_tensors, save_tensors
 
 FORMAT = "diffpose-detector-1"
@@ -34,7 +34,7 @@ class DetectorConfig:
         side: Longer side, pixels, that pictures are brought to; a multiple of 32.
     """
 
-    backbone: str = "resnet10t"
+    backbone: str = "tf_efficientnet_lite0"
     channels: int = 64
     side: int = 256
 
@@ -52,7 +52,7 @@ class PersonNet(nn.Module):
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
         self.config = config
-        self.pyramid: Any = timm.create_model(config.backbone, pretrained=False, features_only=True)
+        self.pyramid: Any = build_pyramid(config.backbone)
         info: Any = self.pyramid.feature_info
         width = config.channels
         self.levels = [info.reduction().index(stride) for stride in _STRIDES]
@@ -155,19 +155,20 @@ def load_detector_network(path: Path) -> PersonNet:
 
 
 def load_pyramid(network: PersonNet, path: Path) -> None:
-    """Begin with the pyramid of a pose network: its weights file or a training checkpoint.
+    """Begin with the pyramid of a pose network or of an image classifier.
+
+    Args:
+        network: Its pyramid is filled.
+        path: A pose network's weights or training checkpoint, or a classifier's file.
 
     Raises:
         WeightsError: The file is damaged or its backbone is another one.
     """
-    tensors, _ = load_tensors(path)
+    tensors = read_tensors(path)
     target = network.pyramid.state_dict()
     for prefix in ("ema/network.backbone.pyramid.", "backbone.pyramid."):
         found = {k: tensors[prefix + k] for k in target if prefix + k in tensors}
         if len(found) == len(target) and all(found[k].shape == target[k].shape for k in target):
             network.pyramid.load_state_dict(found)
             return
-    raise WeightsError(
-        f"{path.name} holds no {network.config.backbone} pyramid to begin with; "
-        "choose a pose checkpoint with that backbone."
-    )
+    fill_pyramid(network.pyramid, path, name=network.config.backbone)

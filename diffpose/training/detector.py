@@ -22,6 +22,7 @@ from diffpose.data.scenes import SceneBatch, SceneMixture, make_scene_batch
 from diffpose.data.sources import load_lspet
 from diffpose.errors import DiffPoseError, SettingsError
 from diffpose.evaluation.detection import FoundBoxes, best_threshold
+from diffpose.pyramid import first_parts
 from diffpose.skeleton import HALPE26
 from diffpose.tracking.boxmaps import STRIDE, decode_boxes, encode_boxes, shapes_to_boxes
 from diffpose.tracking.network import (
@@ -50,8 +51,8 @@ class DetectorTrainingConfig:
         model: The network.
         steps: Optimizer steps; 0: no limit.
         minutes: Wall-clock budget over all sittings; 0: no limit.
-        frozen_levels: So many of the pyramid's first levels keep the weights they begin with;
-            for runs that begin with a trained pyramid.
+        frozen_parts: The pyramid's stem and so many groups of its blocks keep the weights they
+            begin with, for runs that begin with a trained pyramid; -1: nothing does.
         learning_rate: Peak of the cosine.
         pyramid_rate: Factor on it for the pyramid.
         weight_decay: AdamW's.
@@ -66,7 +67,7 @@ class DetectorTrainingConfig:
     model: DetectorConfig = field(default_factory=DetectorConfig)
     steps: int = 0
     minutes: float = 0.0
-    frozen_levels: int = 0
+    frozen_parts: int = -1
     learning_rate: float = 1e-3
     pyramid_rate: float = 0.5
     weight_decay: float = 0.02
@@ -129,7 +130,7 @@ def train_detector(
         config: The run.
         mixture: Its data.
         folder: Where it writes.
-        init: Pose checkpoint or weights whose pyramid a new run begins with.
+        init: Pose checkpoint, pose weights or image classifier whose pyramid a new run begins with.
         device: Where it computes.
         clock: Seconds.
         listen: Told every log record.
@@ -204,7 +205,7 @@ class _Run:
             torch.manual_seed(config.seed)
             self.network = PersonNet(config.model)
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.frozen = _freeze(self.network, config.frozen_levels)
+        self.frozen = _freeze(self.network, config.frozen_parts)
         self.optimizer = _optimizer(self.network, config)
         self.ema, self.progress = Ema(self.network), Progress()
         folder.mkdir(parents=True, exist_ok=True)
@@ -326,17 +327,11 @@ def calibrate(network: PersonNet, mixture: SceneMixture) -> float:
     return threshold
 
 
-def _freeze(network: PersonNet, num_levels: int) -> list[nn.Module]:
-    """Stop learning in the pyramid's parts up to its first ``num_levels`` levels."""
-    frozen: list[nn.Module] = []
-    if num_levels == 0:
-        return frozen
-    last = network.pyramid.feature_info.module_name()[num_levels - 1]
-    for name, part in network.pyramid.named_children():
-        frozen.append(part.requires_grad_(False))
-        if name == last:
-            return frozen
-    raise SettingsError(f"Could not freeze {num_levels} levels of {network.config.backbone}.")
+def _freeze(network: PersonNet, num_parts: int) -> list[nn.Module]:
+    """Stop learning in the pyramid's stem and first groups of blocks; -1: nowhere."""
+    if num_parts < 0:
+        return []
+    return [part.requires_grad_(False) for part in first_parts(network.pyramid, num_parts)]
 
 
 def _optimizer(network: PersonNet, config: DetectorTrainingConfig) -> torch.optim.AdamW:

@@ -22,6 +22,7 @@ from diffpose.evaluation.pck import limb_pck
 from diffpose.geometry import apply_affine, invert_affine
 from diffpose.model.backbone import ConvBackbone
 from diffpose.model.weights import load_conv_weights, load_vit_weights, load_weights, save_weights
+from diffpose.pyramid import first_parts
 from diffpose.training.config import StageConfig, TrainingConfig
 from diffpose.training.distributed import Team
 from diffpose.training.state import (
@@ -152,7 +153,7 @@ def _prepare_modes(trainee: Trainee, stage: StageConfig) -> None:
     elif stage.frozen_parts >= 0:
         if not isinstance(backbone, ConvBackbone):
             raise SettingsError("frozen_parts is for convolutional backbones; remove it.")
-        frozen = backbone.first_parts(stage.frozen_parts)
+        frozen = first_parts(backbone.pyramid, stage.frozen_parts)
     for part in frozen:
         part.eval().requires_grad_(False)
 

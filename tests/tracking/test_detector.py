@@ -207,7 +207,7 @@ def test_a_pyramid_is_taken_from_a_pose_checkpoint(tmp_path):
     for name, tensor in donor.pyramid.state_dict().items():
         assert torch.equal(network.pyramid.state_dict()[name], tensor)
     save_tensors(path, {prefix + "conv1": torch.zeros(1)}, {})
-    with pytest.raises(WeightsError, match="holds no resnet10t pyramid"):
+    with pytest.raises(WeightsError, match="does not hold a tf_efficientnet_lite0"):
         load_pyramid(network, path)
 
 
