@@ -8,7 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from diffpose.geometry import Affine, compose_affines, crop_box, similarity
+from diffpose.geometry import Affine, box_of_points, compose_affines, crop_box, similarity
+from diffpose.skeleton import Skeleton
+
+_LOWER = ("hip", "knee", "ankle", "heel", "toe")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class AugmentConfig:
         occlude: Share of crops with a pasted rectangle.
         blur: Share of blurred crops.
         drift: Camera motion of pseudo-clips a frame, in parts of the crop's sides.
+        half_body: Share of crops around the upper or lower half of a person only.
     """
 
     rotation: float = 30.0
@@ -34,6 +38,7 @@ class AugmentConfig:
     occlude: float = 0.25
     blur: float = 0.15
     drift: float = 0.01
+    half_body: float = 0.0
 
 
 def random_crop(
@@ -53,6 +58,35 @@ def random_crop(
     scale = size[1] / (x2 - x1) * float(np.exp(log_scale))
     affine = similarity(centre=centre, scale=scale, angle=angle, size=size, mirrored=mirrored)
     return affine, mirrored
+
+
+def half_body_box(
+    keypoints: NDArray[np.floating],
+    skeleton: Skeleton,
+    box: NDArray[np.floating],
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Box of the upper or lower half of somebody of whom enough is annotated; else ``box``.
+
+    As in the PoseTrack recipes since HRNet: more than eight keypoints known, three of them in the
+    chosen half, whose extent is enlarged by half.
+
+    Args:
+        keypoints: (K, 2) pixels, NaN where not annotated.
+        skeleton: The keypoints.
+        box: (4,) xyxy of the whole person.
+        rng: Chooses the half.
+    """
+    known = np.isfinite(keypoints).all(axis=1)
+    lower = np.array([any(part in name for part in _LOWER) for name in skeleton.keypoints])
+    half = known & (lower if rng.random() < 0.5 else ~lower)
+    if known.sum() <= 8 or half.sum() < 3:
+        return np.asarray(box, dtype=np.float64)
+    x1, y1, x2, y2 = box_of_points(keypoints[half])
+    centre = np.array([x1 + x2, y1 + y2]) / 2
+    # Three points on a line have no area.
+    sides = np.maximum(0.75 * np.array([x2 - x1, y2 - y1]), 1.0)
+    return np.concatenate([centre - sides, centre + sides])
 
 
 def drift_affines(

@@ -12,7 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffpose.data.augment import AugmentConfig, degrade, drift_affines, random_crop, warp
+from diffpose.data.augment import (
+    AugmentConfig,
+    degrade,
+    drift_affines,
+    half_body_box,
+    random_crop,
+    warp,
+)
+from diffpose.data.posetrack import PoseTrackSource
 from diffpose.data.sources import Example, ShardSource, Source
 from diffpose.geometry import apply_affine, crop_affine, union_box
 from diffpose.skeleton import Skeleton
@@ -85,6 +93,8 @@ def _draw(
     example = _window_of(source, index, mixture.num_frames, rng)
     size = mixture.crop_size
     box = union_box(example.boxes)
+    if mixture.augment.half_body > 0 and rng.random() < mixture.augment.half_body:
+        box = half_body_box(example.keypoints[len(example.frames) // 2], mixture.skeleton, box, rng)
     affine, mirrored = random_crop(box, size=size, config=mixture.augment, rng=rng)
     if len(example.frames) > 1 or mixture.still_frames == 1:
         affines = [affine] * len(example.frames)
@@ -104,6 +114,8 @@ def _draw(
 
 
 def _window_of(source: Source, index: int, num_frames: int, rng: np.random.Generator) -> Example:
+    if isinstance(source, PoseTrackSource):
+        return source.around(index, num_frames)
     if not isinstance(source, ShardSource):
         return source[index]
     length = source.num_frames(index)
@@ -133,20 +145,23 @@ def make_ahead(
     ready: queue.Queue[Made | BaseException] = queue.Queue(maxsize=ahead)
     stop = threading.Event()
 
-    def work() -> None:
-        index = first
+    def offer(item: Made | BaseException) -> bool:
+        """Hand over an item; false if nobody wants any more."""
         while not stop.is_set():
             try:
-                item: Made | BaseException = make(index)
-            except BaseException as error:  # handed to the trainer, which raises it
-                item = error
-            index += stride
-            while not stop.is_set():
-                try:
-                    ready.put(item, timeout=0.2)
-                    break
-                except queue.Full:
-                    continue
+                ready.put(item, timeout=0.2)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        index = first
+        try:
+            while offer(make(index)):
+                index += stride
+        except BaseException as error:  # handed to the trainer, which would wait for ever
+            offer(error)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -185,6 +200,8 @@ def evaluation_batches(
 
 
 def _centre_window(source: Source, index: int, num_frames: int) -> Example:
+    if isinstance(source, PoseTrackSource):
+        return source.around(index, num_frames)
     if not isinstance(source, ShardSource):
         return source[index]
     centre = source.num_frames(index) // 2
