@@ -202,8 +202,9 @@ def test_a_wrong_config_is_named(values, words):
         parse_training_config(values)
 
 
-def test_the_shipped_config_is_valid_and_needs_data():
-    plan = load_training_config(Path(training.__file__).parent / "configs" / "small.toml")
+@pytest.mark.parametrize("name", ["small", "small-finish"])
+def test_the_shipped_configs_are_valid_and_need_data(name):
+    plan = load_training_config(Path(training.__file__).parent / "configs" / f"{name}.toml")
 
     with pytest.raises(SettingsError, match="no training data"):
         load_data(plan)
