@@ -80,7 +80,7 @@ def oks(picture: OksPicture, sigmas: Sequence[float]) -> NDArray[np.float64]:
     beyond = np.maximum(0, (low - size) - found[:, None]) + np.maximum(
         0, found[:, None] - (low + 2 * size)
     )
-    boxed = ~known.any(axis=1)
+    boxed = np.asarray(~known.any(axis=1))
     distance = np.where(boxed[None, :, None, None], beyond, offset)
     error = (distance**2).sum(axis=-1) / variances
     error /= np.asarray(picture.areas, np.float64)[None, :, None] + np.spacing(1)
