@@ -29,7 +29,7 @@ from diffpose.model.config import ModelConfig
 from diffpose.skeleton import HALPE26
 from diffpose.tensorfile import load_tensors
 from diffpose.training.config import DataConfig, StageConfig, TrainingConfig
-from diffpose.training.loop import load_data
+from diffpose.training.data import load_data
 from diffpose.training.state import Trainee, load_average
 from diffpose.training.steps import STRIDE, denoising_loss
 

@@ -51,6 +51,8 @@ def train(
     ] = None,
     trust: Annotated[Path | None, typer.Option(help="What `audit` wrote about LSPET.")] = None,
     shards: Annotated[Path | None, typer.Option(help="Folder of rendered shards.")] = None,
+    coco: Annotated[Path | None, typer.Option(help="Folder of COCO keypoints.")] = None,
+    posetrack: Annotated[Path | None, typer.Option(help="Folder of PoseTrack17, 18 or 21.")] = None,
     start_from: Annotated[
         Path | None, typer.Option(help="Checkpoint of another run to begin with.")
     ] = None,
@@ -64,8 +66,9 @@ def train(
 ) -> None:
     """Train a network; kill it at any moment and run the same command to go on."""
     from diffpose.training.config import find_training_config
+    from diffpose.training.data import load_data
     from diffpose.training.distributed import join_team
-    from diffpose.training.loop import Trainer, load_data
+    from diffpose.training.loop import Trainer
 
     plan = find_training_config(config)
     data = replace(
@@ -73,6 +76,8 @@ def train(
         lspet=str(lspet) if lspet is not None else plan.data.lspet,
         lspet_trust=str(trust) if trust is not None else plan.data.lspet_trust,
         shards=str(shards) if shards is not None else plan.data.shards,
+        coco=str(coco) if coco is not None else plan.data.coco,
+        posetrack=str(posetrack) if posetrack is not None else plan.data.posetrack,
     )
     plan = replace(plan, data=data, threads=threads or plan.threads)
     with join_team() as team:

@@ -26,6 +26,7 @@ class StageConfig:
             ``joint`` trains everything, the plain head on all windows and the diffusion on a
             share of them: the decoder costs several times what the backbone does.
         steps: Optimizer steps; 0: no limit.
+        epochs: Instead of steps: times that as many windows are read as there are examples.
         minutes: Wall-clock budget of the stage over all its sittings; 0: no limit.
         crop_size: (height, width); the preset's in a diffusion stage.
         num_frames: T of the windows read from clips.
@@ -43,7 +44,7 @@ class StageConfig:
         warmup_steps: Linear warm-up.
         ema_decay: Of the averaged weights that are evaluated and shipped.
         sigma: Cells, of the coarse targets; the preset's in a diffusion stage.
-        clip_share: Share of batches from rendered clips; the rest are stills.
+        clip_share: Share of batches from clips, rendered or PoseTrack's; the rest are stills.
         bf16: Autocast to bfloat16.
         augment: Strength of the augmentation.
     """
@@ -51,6 +52,7 @@ class StageConfig:
     name: str
     objective: Literal["coarse", "diffusion", "joint"]
     steps: int = 0
+    epochs: float = 0.0
     minutes: float = 0.0
     crop_size: tuple[int, int] = (160, 128)
     num_frames: int = 1
@@ -75,8 +77,8 @@ class StageConfig:
             raise SettingsError(
                 f"Unknown objective {self.objective!r}: coarse, diffusion or joint."
             )
-        if self.steps <= 0 and self.minutes <= 0:
-            raise SettingsError(f"Stage {self.name!r} needs steps or minutes to end.")
+        if self.steps <= 0 and self.minutes <= 0 and self.epochs <= 0:
+            raise SettingsError(f"Stage {self.name!r} needs steps, epochs or minutes to end.")
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,16 @@ class DataConfig:
         lspet: Folder of ``lspet_train.tar`` and its table; empty: none.
         lspet_trust: What `diffpose audit` wrote about LSPET's annotations; empty: trust all.
         shards: Folder of rendered shards; empty: none.
-        monitor: Stills kept out of training to watch progress on (never the val split).
+        coco: Folder of COCO keypoints; empty: none.
+        posetrack: Folder of PoseTrack17, 18 or 21; empty: none.
+        monitor: Examples kept out of training to watch progress on (never the val split).
     """
 
     lspet: str = ""
     lspet_trust: str = ""
     shards: str = ""
+    coco: str = ""
+    posetrack: str = ""
     monitor: int = 250
 
 

@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diffpose.data.batches import Batch, Mixture, evaluation_batches, prefetch
-from diffpose.data.sources import ShardSource, Source, StillSource, load_lspet
+from diffpose.data.batches import Batch, evaluation_batches, prefetch
+from diffpose.data.sources import Source
 from diffpose.diffusion.schedule import NoiseSchedule, cosine_schedule
 from diffpose.errors import DiffPoseError, SettingsError, WeightsError
 from diffpose.evaluation.pck import limb_pck
@@ -24,6 +23,7 @@ from diffpose.model.backbone import ConvBackbone
 from diffpose.model.weights import load_conv_weights, load_vit_weights, load_weights, save_weights
 from diffpose.pyramid import first_parts
 from diffpose.training.config import StageConfig, TrainingConfig
+from diffpose.training.data import TrainingData, mixture_of, with_epochs_as_steps
 from diffpose.training.distributed import Team
 from diffpose.training.state import (
     Ema,
@@ -38,70 +38,6 @@ from diffpose.training.steps import LOSSES, predict
 
 Listener = Callable[[dict[str, Any]], None]
 ALONE = Team()
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a run trains on, and the stills it watches its progress on.
-
-    Attributes:
-        stills: Annotated stills; None without.
-        clips: Rendered clips; None without.
-        monitor: Stills kept out of training.
-    """
-
-    stills: Source | None
-    clips: Source | None
-    monitor: StillSource | None
-
-
-def load_data(config: TrainingConfig) -> TrainingData:
-    """Read the config's data; every n-th still of LSPET train is kept out for the monitor.
-
-    Raises:
-        SettingsError: The config names no data.
-        FormatError: Files are missing or damaged.
-    """
-    stills, monitor, clips = None, None, None
-    if config.data.lspet:
-        every = load_lspet(
-            Path(config.data.lspet), "train", config.model.keypoints, trust=config.data.lspet_trust
-        )
-        held = set(np.linspace(0, len(every) - 1, config.data.monitor, dtype=int).tolist())
-        stills = _subset(every, [i for i in range(len(every)) if i not in held])
-        monitor = _subset(every, sorted(held)) if held else None
-    if config.data.shards:
-        paths = sorted(Path(config.data.shards).glob("shard-*.npz"))
-        clips = ShardSource(paths) if paths else None
-    if stills is None and clips is None:
-        raise SettingsError("The config names no training data; set data.lspet or data.shards.")
-    return TrainingData(stills, clips, monitor)
-
-
-def _subset(source: StillSource, rows: list[int]) -> StillSource:
-    return StillSource(
-        [source.pictures[i] for i in rows],
-        source.keypoints[rows],
-        [source.names[i] for i in rows],
-        source.weights[rows],
-    )
-
-
-def _mixture(data: TrainingData, stage: StageConfig, config: TrainingConfig) -> Mixture:
-    pairs = [(data.stills, 1 - stage.clip_share), (data.clips, stage.clip_share)]
-    present = [(source, share) for source, share in pairs if source is not None and share > 0]
-    if not present:
-        raise SettingsError(f"Stage {stage.name!r} has no data left: check clip_share.")
-    return Mixture(
-        sources=[source for source, _ in present],
-        weights=[share for _, share in present],
-        num_frames=stage.num_frames,
-        crop_size=stage.crop_size,
-        batch_size=stage.batch_size,
-        skeleton=config.model.keypoints,
-        augment=stage.augment,
-        still_frames=stage.still_frames,
-    )
 
 
 def _optimizer(trainee: Trainee, stage: StageConfig) -> torch.optim.AdamW:
@@ -185,7 +121,8 @@ class Trainer:
         clock: Callable[[], float] = time.monotonic,
         listen: Listener = lambda record: None,
     ) -> None:
-        self.config, self.data, self.folder = config, data, folder
+        self.config = with_epochs_as_steps(config, data, processes=team.size)
+        self.data, self.folder = data, folder
         self.device, self.clock, self.listen = torch.device(device), clock, listen
         self.team = team
         self.checkpoint = folder / "checkpoint.safetensors"
@@ -286,7 +223,7 @@ class Trainer:
         save_weights(path, network.network, training=record)
 
     def _run_stage(self, stage: StageConfig, optimizer: torch.optim.Optimizer) -> None:
-        mixture = _mixture(self.data, stage, self.config)
+        mixture = mixture_of(self.data, stage, self.config)
         batches = prefetch(
             mixture, seed=self.config.seed, first=self._batch_number, stride=self.team.size
         )
@@ -377,7 +314,7 @@ class Trainer:
             handle.write(json.dumps(record) + "\n")
         self.listen(record)
 
-    def _monitor(self, stage: StageConfig, source: StillSource) -> dict[str, float]:
+    def _monitor(self, stage: StageConfig, source: Source) -> dict[str, float]:
         averaged = Trainee(self.config.model)
         averaged.load_state_dict(self.ema.values)
         averaged.to(self.device).eval()

@@ -18,7 +18,8 @@ from diffpose.model.weights import load_weights
 from diffpose.tensorfile import load_tensors
 from diffpose.training import loop
 from diffpose.training.config import load_training_config, parse_training_config
-from diffpose.training.loop import Trainer, TrainingData, load_data
+from diffpose.training.data import TrainingData, load_data
+from diffpose.training.loop import Trainer
 from diffpose.training.objectives import heatmap_loss, posterior_loss
 from diffpose.training.state import Trainee
 from diffpose.training.steps import LOSSES
