@@ -25,6 +25,7 @@ class Origin(IntEnum):
     PREDICTED = 0
     CORRECTED = 1
     INTERPOLATED = 2
+    RESAMPLED = 3  # by the model, given what the reviewer has placed
 
 
 class _Record:

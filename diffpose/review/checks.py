@@ -1,0 +1,166 @@
+"""What an action must look like to be written down, and how it is told to the reviewer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffpose.errors import CorrectionError
+from diffpose.poses import VideoInfo
+from diffpose.review.corrections import ReviewedTrack
+from diffpose.review.events import (
+    AcceptSuggestion,
+    Action,
+    Confirm,
+    CopyPrevious,
+    Hide,
+    Move,
+    MoveBody,
+    OutOfFrame,
+    SetPose,
+    Show,
+    Swap,
+    Unconfirm,
+    frames_of,
+)
+from diffpose.review.suggestions import Suggestion
+from diffpose.skeleton import Skeleton
+
+REASONS = ("alternative", "copy", "import")
+_WORDS: dict[type, str] = {
+    Move: "moved {name} in {where}",
+    Hide: "called {name} occluded in {where}",
+    OutOfFrame: "called {name} out of the picture in {where}",
+    Show: "called {name} visible in {where}",
+    Confirm: "confirmed {where}",
+    Unconfirm: "took back the confirmation of {where}",
+    Swap: "exchanged left and right in {where}",
+    MoveBody: "moved the whole pose in {where}",
+    CopyPrevious: "copied the pose of frame {source} to {where}",
+    SetPose: "set the pose ({reason}) in {where}",
+    AcceptSuggestion: "took the suggestion for {where}",
+}
+
+
+def check_action(action: Action, reviewed: ReviewedTrack, video: VideoInfo) -> None:
+    """Refuse an action that means nothing for this track.
+
+    Raises:
+        CorrectionError: An unknown keypoint, a frame outside the video or without a pose, a
+            position outside the picture or not finite.
+    """
+    _check_frames(action, reviewed, video)
+    if isinstance(action, Move | Hide | OutOfFrame | Show):
+        _check_keypoint(action.keypoint, reviewed.poses.skeleton)
+    if isinstance(action, Move):
+        _check_place(action.xy, video)
+    if isinstance(action, MoveBody) and not np.isfinite(action.shift_xy).all():
+        raise CorrectionError(f"Expected a finite shift in pixels, got {action.shift_xy}.")
+    if isinstance(action, SetPose):
+        _check_pose(action, reviewed.poses.skeleton)
+    if isinstance(action, AcceptSuggestion):
+        check_suggestion(action, reviewed, action.track_id)
+
+
+def check_suggestion(
+    suggestion: Suggestion | AcceptSuggestion, reviewed: ReviewedTrack, track_id: int
+) -> NDArray[np.intp]:
+    """The rows (M,) of the track that a suggestion is about.
+
+    Raises:
+        CorrectionError: Another track, frames without a pose, arrays of other shapes, infinity.
+    """
+    count, num = len(suggestion.frames), len(reviewed.poses.skeleton)
+    shapes = [np.shape(a) for a in (
+        suggestion.keypoints, suggestion.covariance, suggestion.confidence
+    )]  # fmt: skip
+    wanted = [(count, num, 2), (count, num, 2, 2), (count, num)]
+    if shapes != wanted or suggestion.track_id != track_id:
+        raise CorrectionError(
+            f"Expected suggested keypoints, covariance and confidence of shapes {wanted} for "
+            f"track {track_id}, got {shapes} for track {suggestion.track_id}."
+        )
+    if np.isinf(suggestion.keypoints).any():
+        raise CorrectionError("Expected finite suggested positions, got infinity.")
+    rows = [reviewed.row(int(frame)) for frame in suggestion.frames]
+    found = [row for row in rows if row is not None]
+    if len(set(found)) != count or count == 0:
+        raise CorrectionError(
+            f"Expected one or more different frames of track {track_id}, "
+            f"got {tuple(suggestion.frames)}."
+        )
+    return np.array(found)
+
+
+def describe(action: Action, skeleton: Skeleton) -> str:
+    """One line for the reviewer: 'moved left knee in frame 12'."""
+    name = ""
+    if isinstance(action, Move | Hide | OutOfFrame | Show):
+        name = skeleton.keypoints[action.keypoint].replace("_", " ")
+    return _WORDS[type(action)].format(
+        name=name,
+        where=_frames_in_words(frames_of(action)),
+        source=getattr(action, "from_frame", ""),
+        reason=getattr(action, "reason", ""),
+    )
+
+
+def _frames_in_words(frames: Sequence[int]) -> str:
+    if len(frames) == 1:
+        return f"frame {frames[0]}"
+    if len(frames) and frames[-1] - frames[0] + 1 == len(frames):
+        return f"frames {frames[0]} to {frames[-1]}"
+    return f"{len(frames)} frames"
+
+
+def _check_frames(action: Action, reviewed: ReviewedTrack, video: VideoInfo) -> None:
+    frames = frames_of(action)
+    if not len(frames):
+        raise CorrectionError("Expected at least one frame, the first not after the last.")
+    for frame in (frames[0], frames[-1]) if isinstance(action, Swap) else frames:
+        if not 0 <= frame < video.num_frames:
+            raise CorrectionError(f"The video has frames 0 to {video.num_frames - 1}, got {frame}.")
+    # A point can be placed where nobody was found; everything else changes a pose that is there.
+    needed: Sequence[int] = frames
+    if isinstance(action, Move | SetPose | Swap):
+        needed = ()
+    elif isinstance(action, CopyPrevious):
+        needed = (action.from_frame,)
+    missing = [frame for frame in needed if reviewed.row(frame) is None]
+    if missing:
+        raise CorrectionError(
+            f"Track {action.track_id} has no pose in {_frames_in_words(missing)}; "
+            f"place a keypoint there first or choose another frame."
+        )
+
+
+def _check_keypoint(keypoint: int, skeleton: Skeleton) -> None:
+    if not 0 <= keypoint < len(skeleton):
+        raise CorrectionError(
+            f"Skeleton {skeleton.name!r} has keypoints 0 to {len(skeleton) - 1}, got {keypoint}."
+        )
+
+
+def _check_place(xy: tuple[float, float], video: VideoInfo) -> None:
+    inside = all(
+        -0.5 <= value <= size - 0.5
+        for value, size in zip(xy, (video.width, video.height), strict=True)
+    )
+    if not inside:
+        raise CorrectionError(
+            f"Expected a position inside the picture of {video.width} x {video.height} pixels, "
+            f"got {xy}; call the keypoint out of frame if it is not in the picture."
+        )
+
+
+def _check_pose(action: SetPose, skeleton: Skeleton) -> None:
+    if np.shape(action.keypoints) != (len(skeleton), 2):
+        raise CorrectionError(
+            f"Expected keypoints of shape ({len(skeleton)}, 2), got {np.shape(action.keypoints)}."
+        )
+    if np.isinf(action.keypoints).any() or not np.isfinite(action.keypoints).all(-1).any():
+        raise CorrectionError("Expected at least one keypoint with a finite position.")
+    if action.reason not in REASONS:
+        raise CorrectionError(f"Expected a reason among {', '.join(REASONS)}, got {action.reason}.")

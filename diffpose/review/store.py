@@ -1,0 +1,427 @@
+"""The project file: one SQLite file with videos, predictions by revision, and the log of events.
+
+Every write is one transaction that is on the disk when the call returns: a process killed after
+it loses nothing, one killed within it leaves no trace. Nothing is ever overwritten: predictions
+and events get the next revision of the project.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from diffpose.errors import CorrectionError, ProjectError, StaleRevisionError
+from diffpose.poses import PoseSequence, Provenance, Track, VideoInfo
+from diffpose.review.blobs import (
+    join_chunks,
+    pack_boxes,
+    skeleton_from_json,
+    skeleton_to_json,
+    split_chunks,
+    unpack_boxes,
+)
+from diffpose.review.database import Database
+from diffpose.review.events import (
+    Action,
+    Event,
+    Redo,
+    Undo,
+    frames_of,
+    from_dict,
+    kind_of,
+    needs_the_prediction,
+    to_dict,
+    undo_stacks,
+)
+from diffpose.review.migrations import Clock
+
+
+def utc_now() -> datetime:
+    """The clock of stores that are given no other."""
+    return datetime.now(UTC)
+
+
+class Store:
+    """One project file, open.
+
+    Safe to share between threads; any number of processes may have the same file open.
+
+    Args:
+        path: The file; made if it is not there.
+        clock: Now, with its time zone.
+        read_only: Never write, not even beside the file.
+    """
+
+    def __init__(
+        self, path: Path | str, *, clock: Clock = utc_now, read_only: bool = False
+    ) -> None:
+        self.path = Path(path)
+        self.read_only = read_only
+        self._clock = clock
+        self._database = Database(self.path, clock=clock, read_only=read_only)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was written is in it."""
+        self._database.close()
+
+    @property
+    def name(self) -> str:
+        """The project's name."""
+        return str(self._database.one("SELECT name FROM project")[0])
+
+    @property
+    def created_at(self) -> datetime:
+        """When the project was made."""
+        return datetime.fromisoformat(self._database.one("SELECT created_at FROM project")[0])
+
+    @property
+    def revision(self) -> int:
+        """Increases by one with every event and every set of predictions, by whomever."""
+        return int(self._database.one("SELECT revision FROM project")[0])
+
+    def rename(self, name: str) -> None:
+        """Give the project another name; its file keeps its own."""
+        if not name.strip():
+            raise ProjectError("A project needs a name; got an empty one.")
+        with self._database.transaction():
+            self._database.execute("UPDATE project SET name = ?", (name.strip(),))
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """A value kept by `set_setting`."""
+        rows = self._database.all("SELECT value FROM settings WHERE key = ?", key)
+        return json.loads(rows[0][0]) if rows else default
+
+    def set_setting(self, key: str, value: Any) -> None:
+        """Keep a JSON value under a name."""
+        with self._database.transaction():
+            self._database.execute(
+                "INSERT INTO settings VALUES (?, ?) "
+                "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (key, json.dumps(value)),
+            )
+
+    def add_video(self, info: VideoInfo) -> None:
+        """Make a video known, or update where it lies."""
+        details = {"warnings": list(info.warnings), "names": list(info.names)}
+        with self._database.transaction():
+            self._database.execute(
+                "INSERT INTO videos VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (video_id) DO UPDATE SET path = excluded.path",
+                (
+                    info.video_id,
+                    str(info.path),
+                    info.width,
+                    info.height,
+                    info.times_s.astype("<f8").tobytes(),
+                    json.dumps(details),
+                ),
+            )
+
+    def videos(self) -> list[VideoInfo]:
+        """The project's videos, each with its last known path."""
+        rows = self._database.all(
+            "SELECT path, video_id, width, height, times_s, details FROM videos ORDER BY rowid"
+        )
+        return [_video(row) for row in rows]
+
+    def relink(self, video_id: str, found: VideoInfo) -> None:
+        """Say where a video lies now; only the same content is taken.
+
+        Args:
+            video_id: The video that was not found.
+            found: What probing the other file gave.
+        """
+        known = {info.video_id: info for info in self.videos()}
+        if video_id not in known:
+            raise ProjectError(f"The project has no video {video_id}; it has {len(known)} others.")
+        if found.video_id != video_id:
+            raise ProjectError(
+                f"{found.path} is not the video of this project: its content differs from "
+                f"{known[video_id].path.name}; choose the original file."
+            )
+        self.add_video(found)
+
+    def track_ids(self) -> list[int]:
+        """Tracks that have predictions, increasing."""
+        rows = self._database.all("SELECT DISTINCT track_id FROM predictions ORDER BY track_id")
+        return [int(row[0]) for row in rows]
+
+    def video_of(self, track_id: int) -> VideoInfo:
+        """The video that a track belongs to."""
+        rows = self._database.all(
+            "SELECT path, v.video_id, width, height, times_s, details "
+            "FROM videos v JOIN tracks t ON t.video_id = v.video_id WHERE track_id = ?",
+            track_id,
+        )
+        if not rows:
+            raise ProjectError(f"The project has no track {track_id}; it has {self.track_ids()}.")
+        return _video(rows[0])
+
+    def boxes_of(self, track_id: int) -> Track | None:
+        """The person's boxes, if they were given."""
+        rows = self._database.all("SELECT boxes FROM tracks WHERE track_id = ?", track_id)
+        return unpack_boxes(track_id, rows[0][0]) if rows and rows[0][0] else None
+
+    def add_predictions(
+        self,
+        sequence: PoseSequence,
+        *,
+        video_id: str,
+        boxes: Track | None = None,
+        provenance: Provenance | None = None,
+    ) -> int:
+        """Add what the model says of one track, under a new revision; older ones stay.
+
+        Args:
+            sequence: The poses; its track_id is unique in the project.
+            video_id: A video made known by `add_video`.
+            boxes: The person's boxes.
+            provenance: How the poses were made.
+
+        Returns:
+            The new revision.
+        """
+        made_by = json.dumps(asdict(provenance) if provenance else None)
+        now = self._clock().isoformat()
+        track_id = sequence.track_id
+        with self._database.transaction():
+            known = self._database.all("SELECT video_id FROM tracks WHERE track_id = ?", track_id)
+            if known and known[0][0] != video_id:
+                raise ProjectError(
+                    f"Track {track_id} belongs to another video of the project; "
+                    f"give the new one another number."
+                )
+            if not known:
+                self._database.execute(
+                    "INSERT INTO tracks (track_id, video_id) VALUES (?, ?)", (track_id, video_id)
+                )
+            if boxes is not None:
+                self._database.execute(
+                    "UPDATE tracks SET boxes = ? WHERE track_id = ?", (pack_boxes(boxes), track_id)
+                )
+            revision = self._next_revision()
+            self._database.execute(
+                "INSERT INTO predictions VALUES (?, ?, ?, ?, ?)",
+                (revision, track_id, skeleton_to_json(sequence.skeleton), made_by, now),
+            )
+            self._database.executemany(
+                "INSERT INTO prediction_chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(revision, track_id, *chunk) for chunk in split_chunks(sequence)],
+            )
+        return revision
+
+    def prediction_revisions(self, track_id: int) -> list[int]:
+        """Revisions of a track's predictions, oldest first."""
+        rows = self._database.all(
+            "SELECT revision FROM predictions WHERE track_id = ? ORDER BY revision", track_id
+        )
+        return [int(row[0]) for row in rows]
+
+    def predictions(self, track_id: int, revision: int | None = None) -> PoseSequence:
+        """What the model said of a track: lastly, or in one of `prediction_revisions`."""
+        known = self.prediction_revisions(track_id)
+        chosen = (known[-1] if known else None) if revision is None else revision
+        if chosen not in known:
+            raise ProjectError(
+                f"The project has no predictions of track {track_id} at revision {chosen}; "
+                f"it has {known}."
+            )
+        where = "WHERE track_id = ? AND revision = ?"
+        skeleton = self._database.one(
+            f"SELECT skeleton FROM predictions {where}", track_id, chosen
+        )[0]
+        chunks = self._database.all(
+            "SELECT frames, keypoints, confidence, covariance, origin "
+            f"FROM prediction_chunks {where} ORDER BY start",
+            track_id, chosen,
+        )  # fmt: skip
+        return join_chunks(skeleton_from_json(skeleton), track_id, chunks)
+
+    def provenance(self, track_id: int) -> Provenance | None:
+        """How the last predictions of a track were made."""
+        row = self._database.one(
+            "SELECT provenance FROM predictions WHERE track_id = ? ORDER BY revision DESC",
+            track_id,
+        )
+        values = json.loads(row[0])
+        return Provenance(**values) if values else None
+
+    def append(
+        self,
+        action: Action,
+        seen_revision: int | None = None,
+        *,
+        author: str = "me",
+        tab: str = "",
+        made_at: datetime | None = None,
+    ) -> Event:
+        """Write one action; it is on the disk when this returns.
+
+        Args:
+            action: What was done.
+            seen_revision: The revision the author looked at; None takes the newest.
+            author: Who.
+            tab: Which open page; its own earlier events are never in its way.
+            made_at: When; None asks the store's clock.
+
+        Raises:
+            StaleRevisionError: Somebody changed the same frame of the track after
+                ``seen_revision``. Other changes since then are no hindrance.
+        """
+        with self._database.transaction():
+            if seen_revision is not None:
+                self._refuse_stale(action, seen_revision, tab)
+            return self._append(action, author, tab, made_at)
+
+    def undo(
+        self, author: str = "me", *, tab: str = "", made_at: datetime | None = None
+    ) -> Event | None:
+        """Take back the author's last action; None if there is none."""
+        with self._database.transaction():
+            undoable, _ = undo_stacks(self.events(), author)
+            if not undoable:
+                return None
+            last = undoable[-1]
+            return self._append(Undo(last.action.track_id, last.event_id), author, tab, made_at)
+
+    def redo(
+        self, author: str = "me", *, tab: str = "", made_at: datetime | None = None
+    ) -> Event | None:
+        """Bring back the action that the author undid last; None if there is none."""
+        with self._database.transaction():
+            _, redoable = undo_stacks(self.events(), author)
+            if not redoable:
+                return None
+            last = redoable[-1]
+            return self._append(Redo(last.action.track_id, last.event_id), author, tab, made_at)
+
+    def events(self, *, after: int = 0, track_id: int | None = None) -> list[Event]:
+        """The log, oldest first.
+
+        Args:
+            after: Only events of later revisions.
+            track_id: Only this track's.
+        """
+        where, values = "revision > ?", [after]
+        if track_id is not None:
+            where, values = where + " AND track_id = ?", [after, track_id]
+        rows = self._database.all(
+            "SELECT event_id, revision, author, made_at, action, tab FROM events "
+            f"WHERE {where} ORDER BY event_id",
+            *values,
+        )
+        return [
+            Event(row[0], row[1], row[2], datetime.fromisoformat(row[3]), _action(row[4]), row[5])
+            for row in rows
+        ]
+
+    def record_export(self, path: Path | str, *, file_format: str) -> None:
+        """Note that the present revision was exported."""
+        now = self._clock().isoformat()
+        with self._database.transaction():
+            self._database.execute(
+                "INSERT INTO exports (revision, made_at, format, path) VALUES (?, ?, ?, ?)",
+                (self.revision, now, file_format, str(path)),
+            )
+
+    def exports(self) -> list[dict[str, Any]]:
+        """Exports so far: revision, made_at, format and path of each."""
+        names = ("revision", "made_at", "format", "path")
+        rows = self._database.all(f"SELECT {', '.join(names)} FROM exports ORDER BY export_id")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def copy_to(self, path: Path | str) -> None:
+        """Write the whole project to another file, consistently even while others write."""
+        self._database.copy_to(Path(path))
+
+    def checkpoint(self) -> None:
+        """Bring everything into the one file, so that it can be moved."""
+        self._database.checkpoint()
+
+    def _refuse_stale(self, action: Action, seen: int, tab: str) -> None:
+        current = self.revision
+        if seen > current:
+            raise CorrectionError(
+                f"The project is at revision {current}, not yet at {seen}; reload it."
+            )
+        since = [e for e in self.events(after=seen) if not tab or e.tab != tab]
+        touched = set(self._touched(action))
+        changed = any(
+            touched.intersection(self._touched(e.action))
+            for e in since
+            if e.action.track_id == action.track_id
+        )
+        if not changed and needs_the_prediction(action):
+            changed = any(r > seen for r in self.prediction_revisions(action.track_id))
+        if changed:
+            raise StaleRevisionError(
+                f"Somebody else has changed this pose since revision {seen} (now {current}); "
+                f"nothing was written: look at the newer pose and repeat.",
+                revision=current,
+            )
+
+    def _touched(self, action: Action) -> Sequence[int]:
+        if isinstance(action, Undo | Redo):
+            rows = self._database.all(
+                "SELECT action FROM events WHERE event_id = ?", action.event_id
+            )
+            return frames_of(_action(rows[0][0])) if rows else ()
+        return frames_of(action)
+
+    def _append(self, action: Action, author: str, tab: str, made_at: datetime | None) -> Event:
+        now = made_at or self._clock()
+        revision = self._next_revision()
+        event_id = self._database.execute(
+            "INSERT INTO events (revision, track_id, author, made_at, kind, action, tab) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                revision,
+                action.track_id,
+                author,
+                now.isoformat(),
+                kind_of(action),
+                json.dumps(to_dict(action), allow_nan=False),
+                tab,
+            ),
+        )
+        return Event(event_id, revision, author, now, action, tab)
+
+    def _next_revision(self) -> int:
+        self._database.execute("UPDATE project SET revision = revision + 1")
+        return self.revision
+
+
+def _action(text: str) -> Action:
+    return from_dict(json.loads(text))
+
+
+def _video(row: Sequence[Any]) -> VideoInfo:
+    path, video_id, width, height, times_s, details = row
+    more = json.loads(details)
+    return VideoInfo(
+        path=Path(path),
+        video_id=video_id,
+        width=width,
+        height=height,
+        times_s=np.frombuffer(times_s, "<f8"),
+        warnings=tuple(more["warnings"]),
+        names=tuple(more["names"]),
+    )
