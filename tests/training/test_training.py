@@ -192,7 +192,7 @@ def test_a_run_at_another_crop_size_keeps_the_backbone(tmp_path):
     [
         ({"model": MODEL, "stages": []}, "at least one"),
         ({"model": MODEL, "stages": [{**COARSE, "speed": 9}]}, "speed"),
-        ({"model": MODEL, "stages": [{**COARSE, "steps": 0}]}, "steps or minutes"),
+        ({"model": MODEL, "stages": [{**COARSE, "steps": 0}]}, "steps, epochs or minutes"),
         ({"model": {**MODEL, "colour": 1}, "stages": [COARSE]}, "colour"),
         ({"model": MODEL, "stages": [COARSE], "data": {"cats": "x"}}, "cats"),
         ({"model": {"preset": "huge"}, "stages": [COARSE]}, "paper-b"),
