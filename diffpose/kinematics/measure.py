@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,10 @@ from diffpose.errors import SettingsError
 from diffpose.kinematics.angles import FACINGS, JOINT_ANGLES, SIDES, find_angle
 from diffpose.kinematics.facing import Facing, decide_facing
 from diffpose.kinematics.filters import Smoothing
+from diffpose.kinematics.moments import Moment, events_of
 from diffpose.kinematics.records import Array, MeasureError, Measurements, Quantity
 from diffpose.kinematics.sampling import ErrorModel, draw_trajectories, num_draws_for
+from diffpose.kinematics.scale import Scale
 from diffpose.kinematics.series import (
     Series,
     Trajectory,
@@ -23,10 +24,8 @@ from diffpose.kinematics.series import (
     derivative_series,
     quantity,
 )
+from diffpose.kinematics.tasks import TASKS, Task, run_task
 from diffpose.poses import PoseSequence
-
-Task = Literal["gait", "squat", "curl", "jump", "centre_of_mass"]
-TASKS: tuple[Task, ...] = ("gait", "squat", "curl", "jump", "centre_of_mass")
 
 CAMERA_NOTE = (
     "All angles and lengths are measured in the picture plane. The error stated is that of the "
@@ -46,6 +45,7 @@ class MeasureSettings:
         facing: ``auto``, or ``right``, ``left``, ``front``, ``back`` to override it.
         smoothing: The filter of all curves.
         longest_gap_s: Longest gap that is filled.
+        scale: Pixels to metres (`diffpose.kinematics.scale`); None: lengths stay in pixels.
         least_confidence: Keypoints below are treated as not known; those placed by hand never.
         derivatives: Also angular velocity and acceleration.
         error: How keypoint errors are made up.
@@ -58,6 +58,7 @@ class MeasureSettings:
     facing: str = "auto"
     smoothing: Smoothing = field(default_factory=Smoothing)
     longest_gap_s: float = 0.2
+    scale: Scale | None = None
     least_confidence: float = 0.0
     derivatives: bool = True
     error: ErrorModel = field(default_factory=ErrorModel)
@@ -107,11 +108,18 @@ def measure(
     trajectory, facing = prepare(sequence, times_s, chosen)
     angles = {name: angle_series(trajectory, name) for name in chosen.angles}
     everything = list(angles.values())
-    if chosen.derivatives:
-        for series in angles.values():
-            if series.known:
-                everything.extend(derivative_series(series))
+    quantities = angle_quantities(angles)
     notes = [CAMERA_NOTE]
+    moments: list[Moment] = []
+    for task in chosen.tasks:
+        outcome = run_task(task, trajectory, chosen.scale)
+        everything.extend(outcome.series)
+        quantities.extend(outcome.quantities)
+        moments.extend(outcome.moments)
+        notes.extend(outcome.notes)
+    if chosen.derivatives:
+        rates = [derivative_series(series) for series in everything if series.known]
+        everything.extend(series for pair in rates for series in pair)
     if not facing.certain:
         notes.append(f"Facing {facing.direction}: {facing.reason}")
     if any(series.marked.any() for series in everything):
@@ -120,8 +128,8 @@ def measure(
         track_id=sequence.track_id,
         facing=facing.direction,
         curves=tuple(series.curve() for series in everything),
-        quantities=tuple(angle_quantities(angles)),
-        events=(),
+        quantities=tuple(quantities),
+        events=events_of(moments, trajectory.times_s, trajectory.frames),
         notes=tuple(notes),
         settings=json.loads(json.dumps(asdict(chosen))),
     )
