@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,12 +41,20 @@ def atomic_write(path: Path | str, text: str) -> None:
     Raises:
         InputError: The file cannot be written there.
     """
+    atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def atomic_write_bytes(path: Path | str, content: bytes) -> None:
+    """Write ``content`` to ``path``, whole or not at all.
+
+    For libraries that can write to memory: HDF5 ends the whole process where a disk is full.
+
+    Raises:
+        InputError: The file cannot be written there.
+    """
     try:
-        with (
-            atomic_path(path) as temporary,
-            temporary.open("x", encoding="utf-8", newline="") as file,
-        ):
-            file.write(text)
+        with atomic_path(path) as temporary, temporary.open("xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -53,3 +62,34 @@ def atomic_write(path: Path | str, text: str) -> None:
             f"Cannot write {path} ({error.strerror}); choose a folder with space that you may "
             "write to."
         ) from error
+
+
+@contextmanager
+def staged_folder(folder: Path | str) -> Iterator[Path]:
+    """Yield an empty folder whose files move to ``folder`` together at the end of the block.
+
+    For exports of several files: they keep their names while they are written, and none appears
+    before all are complete. If the block raises, none appears.
+
+    Raises:
+        InputError: ``folder`` does not exist or cannot be written to.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"The folder {folder} does not exist; create it or choose another.")
+    stage = folder / f".export.{secrets.token_hex(4)}"
+    try:
+        stage.mkdir()
+        yield stage
+        for file in sorted(stage.iterdir()):
+            file.replace(folder / file.name)
+    except InputError as error:
+        # The user knows nothing of the stage; the file is the one in the folder.
+        raise type(error)(str(error).replace(str(stage), str(folder))) from error
+    except OSError as error:
+        raise InputError(
+            f"Cannot write to {folder} ({error.strerror or error}); choose a folder with space "
+            "that you may write to."
+        ) from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)

@@ -18,6 +18,7 @@ from diffpose.formats.common import (
     ordered_poses,
     provenance_to_json,
     read_json,
+    scores,
     to_json,
     to_json_numbers,
     write_sidecar,
@@ -235,11 +236,9 @@ def _coco_arrays(
     sequence: PoseSequence, skeleton: Skeleton
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Keypoints (N, K, 2), confidence (N, K) with 1 for placed keypoints, radius (N, K)."""
-    placed = np.isnan(sequence.confidence) | (sequence.origin == Origin.CORRECTED)
-    confidence = np.where(placed, np.float32(1), sequence.confidence)
     return (
         convert(sequence.keypoints, sequence.skeleton, skeleton),
-        convert(confidence, sequence.skeleton, skeleton, axis=-1),
+        convert(scores(sequence), sequence.skeleton, skeleton, axis=-1),
         convert(sequence.radius, sequence.skeleton, skeleton, axis=-1),
     )
 

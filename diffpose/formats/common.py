@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffpose import __version__
-from diffpose.errors import FormatError
+from diffpose.errors import FormatError, SettingsError
 from diffpose.formats.atomic import atomic_write
-from diffpose.poses import PoseSequence, Provenance, VideoInfo
+from diffpose.poses import Origin, PoseSequence, Provenance, VideoInfo
 from diffpose.skeleton import Skeleton
 
 PoseKey = tuple[int, int]
@@ -71,6 +72,17 @@ def ordered_poses(
             f"got {len(keys)} names, {len(set(keys) & set(rows))} of them poses."
         )
     return [rows[key] for key in keys]
+
+
+def known_keypoints(sequence: PoseSequence) -> NDArray[np.bool_]:
+    """(N, K) whether a keypoint has a place."""
+    return np.asarray(np.isfinite(sequence.keypoints).all(axis=-1))
+
+
+def scores(sequence: PoseSequence) -> NDArray[np.float32]:
+    """(N, K) confidence for formats that know no other origin: 1 where a person placed it."""
+    placed = np.isnan(sequence.confidence) | (sequence.origin == Origin.CORRECTED)
+    return np.where(placed, np.float32(1), sequence.confidence)
 
 
 def to_json_numbers(values: NDArray[np.floating]) -> list[Any]:
@@ -135,19 +147,43 @@ def provenance_from_json(content: Mapping[str, Any]) -> Provenance:
     )
 
 
+def missing_packages(packages: Sequence[str]) -> tuple[str, ...]:
+    """Those of the packages that are not installed."""
+    return tuple(name for name in packages if importlib.util.find_spec(name) is None)
+
+
+def require_packages(what: str, packages: Sequence[str]) -> None:
+    """Say which packages are missing, before anything is read or written.
+
+    Raises:
+        SettingsError: One is not installed.
+    """
+    missing = missing_packages(packages)
+    if missing:
+        raise SettingsError(
+            f"{what} needs the package {', '.join(missing)}, which is not installed; "
+            f"run pip install {' '.join(missing)}, or choose another format."
+        )
+
+
 def sidecar_path(path: Path | str) -> Path:
     """Where the provenance of a format without room for it lies: ``<name>.provenance.json``."""
     path = Path(path)
     return path.with_name(path.name + ".provenance.json")
 
 
-def write_sidecar(path: Path | str, info: VideoInfo, provenance: Provenance) -> Path:
-    """Write what made the poses in ``path``, and from which video, beside it."""
-    content = {
+def sidecar_content(path: Path | str, info: VideoInfo, provenance: Provenance) -> dict[str, Any]:
+    """What made the poses in ``path``, and from which video."""
+    return {
         **provenance_to_json(provenance),
         "file": Path(path).name,
         "video": {"name": info.path.name, "video_id": info.video_id},
     }
+
+
+def write_sidecar(path: Path | str, info: VideoInfo, provenance: Provenance) -> Path:
+    """Write what made the poses in ``path``, and from which video, beside it."""
+    content = sidecar_content(path, info, provenance)
     target = sidecar_path(path)
     atomic_write(target, json.dumps(content, allow_nan=False, ensure_ascii=False, indent=2) + "\n")
     return target

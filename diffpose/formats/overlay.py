@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from diffpose.draw import MIN_CONFIDENCE, draw_pose
 from diffpose.errors import CancelledError, FormatError
 from diffpose.formats.common import check_sequences
-from diffpose.poses import PoseSequence, VideoInfo
+from diffpose.poses import FloatArray, PoseSequence, VideoInfo
+from diffpose.privacy import blur_circles
 from diffpose.video.encode import write_video
 
 
@@ -35,6 +37,7 @@ def write_overlay(
     sequences: Sequence[PoseSequence],
     *,
     min_confidence: float = MIN_CONFIDENCE,
+    heads: Mapping[int, FloatArray] = MappingProxyType({}),
     progress: Callable[[float, str], None] = lambda fraction, words: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -42,13 +45,16 @@ def write_overlay(
 
     The clip goes from the first to the last frame that has a pose; frames between without one
     are shown as they are. Its first frame is at 0 s. Memory does not grow with its length.
-    Pictures of several sizes are padded with black to the largest.
+    Pictures of several sizes are padded with black to the largest. Nothing of the source's
+    metadata (place, device, title) goes over.
 
     Args:
         path: MP4 file to write; an old one is replaced only once the new one is complete.
         video: The video the poses were made from.
         sequences: Tracks, keypoints in video pixels.
         min_confidence: Keypoints below it are drawn hollow.
+        heads: Circles (M, 3) to blur by frame, from `diffpose.privacy.heads_by_frame`, before
+            anything is drawn; none by default.
         progress: Called with the fraction done and a word on what is done.
         cancelled: Asked before every frame; true stops.
 
@@ -68,6 +74,8 @@ def write_overlay(
         for index, frame in video.frames(start, stop):
             if cancelled():
                 raise CancelledError("The overlay video was cancelled; no file was written.")
+            if index in heads:
+                frame = blur_circles(frame, heads[index])
             for sequence, row_of in zip(sequences, rows, strict=True):
                 if index in row_of:
                     frame = _draw(frame, sequence, row_of[index], min_confidence)

@@ -1,4 +1,4 @@
-"""A long table: one row per track, frame and keypoint, as comma-separated values."""
+"""A long table: one row per track, frame and keypoint, as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from diffpose.errors import FormatError
-from diffpose.formats.atomic import atomic_write
-from diffpose.formats.common import check_sequences, write_sidecar
+from diffpose.formats.atomic import atomic_write, atomic_write_bytes
+from diffpose.formats.common import check_sequences, sidecar_content, to_json, write_sidecar
 from diffpose.poses import Origin, PoseSequence, Provenance, VideoInfo
 from diffpose.skeleton import SKELETONS, Skeleton
 
@@ -46,6 +46,49 @@ def write_csv(
         write_sidecar(path, info, provenance)
 
 
+def write_parquet(
+    path: Path | str,
+    sequences: Sequence[PoseSequence],
+    info: VideoInfo,
+    provenance: Provenance | None = None,
+) -> None:
+    """Write the same table as Parquet; needs pyarrow.
+
+    Names are dictionaries, numbers float32, unknown values null. What made the poses is in the
+    file's key-value metadata, under ``diffpose``.
+
+    Args:
+        path: File to write.
+        sequences: Tracks of one skeleton, keypoints in video pixels.
+        info: The video the poses belong to.
+        provenance: What made the poses.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    table = to_table(sequences, info).astype({"keypoint": "category", "origin": "category"})
+    content = pyarrow.Table.from_pandas(table, preserve_index=False)
+    if provenance is not None:
+        about = to_json(sidecar_content(path, info, provenance)).encode()
+        content = content.replace_schema_metadata({**content.schema.metadata, b"diffpose": about})
+    memory = pyarrow.BufferOutputStream()
+    parquet.write_table(content, memory)
+    atomic_write_bytes(path, memory.getvalue().to_pybytes())
+
+
+def read_parquet(path: Path | str, *, skeleton: Skeleton | None = None) -> list[PoseSequence]:
+    """Read a table of `write_parquet`, as `read_csv` does."""
+    import pyarrow
+
+    if not Path(path).is_file():
+        raise FormatError(f"Cannot read {path} (no such file); check the name of the file.")
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise FormatError(f"{path} is no Parquet file ({error}).") from error
+    return _sequences(_checked(table, path), skeleton, path)
+
+
 def read_csv(path: Path | str, *, skeleton: Skeleton | None = None) -> list[PoseSequence]:
     """Read a table of `write_csv`; columns and rows may have been re-ordered or removed.
 
@@ -59,7 +102,12 @@ def read_csv(path: Path | str, *, skeleton: Skeleton | None = None) -> list[Pose
     Raises:
         FormatError: A column is missing, a row stands twice, a name or a number makes no sense.
     """
-    table = _load(path)
+    return _sequences(_checked(_load(path), path), skeleton, path)
+
+
+def _sequences(
+    table: pd.DataFrame, skeleton: Skeleton | None, path: Path | str
+) -> list[PoseSequence]:
     if skeleton is None:
         skeleton = _skeleton_of(set(table["keypoint"]), path)
     unknown = set(table["keypoint"]) - set(skeleton.keypoints)
@@ -79,7 +127,8 @@ def read_csv(path: Path | str, *, skeleton: Skeleton | None = None) -> list[Pose
 def _track_table(sequence: PoseSequence, info: VideoInfo) -> pd.DataFrame:
     count, num = len(sequence), len(sequence.skeleton)
     covariance = sequence.covariance
-    names = np.array([origin.name.lower() for origin in Origin])
+    names = np.array([""] * (max(Origin) + 1), dtype=object)
+    names[list(Origin)] = [origin.name.lower() for origin in Origin]
     return pd.DataFrame(
         {
             "track_id": np.full(count * num, sequence.track_id),
@@ -101,7 +150,7 @@ def _track_table(sequence: PoseSequence, info: VideoInfo) -> pd.DataFrame:
 
 def _load(path: Path | str) -> pd.DataFrame:
     try:
-        table = pd.read_csv(
+        return pd.read_csv(
             path, dtype={"keypoint": str, "origin": str}, float_precision="round_trip"
         )
     except OSError as error:
@@ -110,6 +159,11 @@ def _load(path: Path | str) -> pd.DataFrame:
         ) from error
     except ValueError as error:
         raise FormatError(f"{path} is no table of comma-separated values ({error}).") from error
+
+
+def _checked(table: pd.DataFrame, path: Path | str) -> pd.DataFrame:
+    """The table, if it has the columns and its numbers are numbers."""
+    table = table.astype({name: object for name in ("keypoint", "origin") if name in table})
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
         raise FormatError(f"{path} has no column {', '.join(missing)}; give a table of DiffPose.")
