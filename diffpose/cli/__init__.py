@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 import typer
 from typer.core import TyperGroup
 
-from diffpose.cli.training import register
+from diffpose.cli import evaluation, material, training
 from diffpose.errors import CancelledError, DiffPoseError, InputError, SettingsError
 from diffpose.poses import PoseSequence, Provenance, SamplingConfig, Track, VideoInfo
 
@@ -171,7 +171,9 @@ def infer(
     _say(f"{sum(map(len, poses))} poses, {len(poses)} tracks: {output}")
 
 
-register(app)
+training.register(app)
+material.register(app)
+evaluation.register(app)
 
 
 def main() -> None:

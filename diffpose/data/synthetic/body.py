@@ -104,7 +104,7 @@ class Avatar:
         turns = np.tile(np.eye(3), (len(BONES), 1, 1))
         for bone, (end, direction) in LIMB_ENDS.items():
             start, stop = (self.rest[self.joint(_JOINT_OF_BONE[b])] for b in (bone, end))
-            turns[BONES.index(bone)] = _shortest_turn(stop - start, np.array(direction))
+            turns[BONES.index(bone)] = shortest_turn(stop - start, np.array(direction))
         return turns
 
     @cached_property
@@ -164,6 +164,12 @@ def load_avatar(path: Path) -> Avatar:
     )
 
 
+def required_joints() -> tuple[str, ...]:
+    """Joints that every avatar has, by their names in the file."""
+    toes = ("LeftToeBase", "RightToeBase")
+    return (*dict.fromkeys(_JOINT_OF_BONE.values()), *toes)
+
+
 def identity_of(name: str) -> str:
     """The identity in an avatar's name: everything before the outfit, the last word."""
     return name.rpartition("_")[0] or name
@@ -219,14 +225,15 @@ def _rest_positions(
     return world[:, :3, 3].copy()
 
 
-def _shortest_turn(start: NDArray[np.float64], goal: NDArray[np.float64]) -> NDArray[np.float64]:
+def shortest_turn(start: NDArray[np.float64], goal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rotation (3, 3) that carries the direction ``start`` to ``goal`` and no further."""
     a, b = start / np.linalg.norm(start), goal / np.linalg.norm(goal)
     axis = np.cross(a, b)
-    length = np.linalg.norm(axis)
-    if length < 1e-9:  # rest limbs never point against the T-pose
-        return np.eye(3)
-    angle = np.arctan2(length, a @ b)
-    return Rotation.from_rotvec(axis / length * angle).as_matrix()
+    sine = np.linalg.norm(axis)
+    if sine < 1e-9:  # along each other, or opposite: then any axis across will do
+        axis = np.cross(a, np.eye(3)[np.abs(a).argmin()])
+    angle = np.arctan2(sine, a @ b)
+    return Rotation.from_rotvec(axis / np.linalg.norm(axis) * angle).as_matrix()
 
 
 _Anchors = dict[str, tuple[str, NDArray[np.float64]]]
