@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from diffpose.data.pictures import PictureFolder
 from diffpose.data.sources import Example
 from diffpose.errors import FormatError
-from diffpose.formats.posetrack import read_posetrack_folder
+from diffpose.formats.posetrack import find_annotations, read_posetrack_folder
 from diffpose.formats.posetrack_records import PoseTrackFrame, PoseTrackSequence
 from diffpose.skeleton import POSETRACK15, Skeleton, convert
 
@@ -151,12 +151,5 @@ def load_posetrack(
     Raises:
         FormatError: Files or pictures are missing or damaged; the message says which.
     """
-    candidates = [folder / "annotations" / split, folder / "posetrack_data" / split]
-    annotations = next((path for path in candidates if path.is_dir()), None)
-    if annotations is None:
-        raise FormatError(
-            f"Expected PoseTrack's files in {folder}: annotations/{split} (2017, 2018) or "
-            f"posetrack_data/{split} (2021); neither folder is there."
-        )
-    sequences = read_posetrack_folder(annotations)
+    sequences = read_posetrack_folder(find_annotations(folder, split))
     return PoseTrackSource(sequences, folder, skeleton=skeleton, num_frames=num_frames)

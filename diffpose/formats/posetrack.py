@@ -40,6 +40,22 @@ _EDGES_2018 = (
 _TO_15 = np.array([KEYPOINTS_2018.index(name) for name in POSETRACK15.keypoints])
 
 
+def find_annotations(folder: Path, split: str) -> Path:
+    """Where a data set's folder has the annotation files of a split.
+
+    Raises:
+        FormatError: Neither where 2017 and 2018 have them, nor where 2021 has.
+    """
+    candidates = [folder / "annotations" / split, folder / "posetrack_data" / split]
+    found = next((path for path in candidates if path.is_dir()), None)
+    if found is None:
+        raise FormatError(
+            f"Expected PoseTrack's files in {folder}: annotations/{split} (2017, 2018) or "
+            f"posetrack_data/{split} (2021); neither folder is there."
+        )
+    return found
+
+
 def read_posetrack_folder(folder: Path | str) -> list[PoseTrackSequence]:
     """Every ``*.json`` of a folder, in the order of their names.
 
@@ -86,7 +102,15 @@ def read_posetrack(path: Path | str) -> PoseTrackSequence:
     if not frames:
         raise FormatError(f"{path.name} lists no pictures; copy or download it again.")
     refuse_twice((frame.name for frame in frames), "picture", path.name)
-    return PoseTrackSequence(path.stem, tuple(frames))
+    return PoseTrackSequence(path.stem, tuple(frames), _year(content))
+
+
+def _year(content: Mapping[str, Any]) -> int:
+    """2021 tells people apart across videos, and frames whose people have boxes only."""
+    if "annolist" in content:
+        return 2017
+    new = any("has_labeled_person" in image for image in content["images"])
+    return 2021 if new or any("person_id" in p for p in content["annotations"]) else 2018
 
 
 def _keys(content: Any) -> str:

@@ -90,10 +90,12 @@ class PoseTrackSequence:
     Attributes:
         name: Of the file, without extension: predictions carry the name of their annotations.
         frames: Labelled and unlabelled.
+        year: 2017, 2018 or 2021: which edition the file belongs to.
     """
 
     name: str
     frames: tuple[PoseTrackFrame, ...]
+    year: int = 2018
 
 
 def posetrack_image_id(sequence: str, frame: int) -> int | None:

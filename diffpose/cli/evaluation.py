@@ -1,0 +1,200 @@
+"""``diffpose evaluate``: weights scored on held-out data, as each data set's own tool would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from diffpose.errors import SettingsError
+from diffpose.poses import SamplingConfig
+
+if TYPE_CHECKING:
+    from diffpose.data.posetrack import PoseTrackSource
+    from diffpose.formats.detections import FrameBoxes
+    from diffpose.formats.posetrack_records import PoseTrackSequence
+    from diffpose.inference.estimator import Estimator
+
+
+class Dataset(StrEnum):
+    """Held-out data that ``evaluate`` knows."""
+
+    LSPET = "lspet"
+    SHARDS = "shards"
+    POSETRACK = "posetrack"
+    COCO = "coco"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(evaluate)
+
+
+def evaluate(
+    dataset: Annotated[Dataset, typer.Argument(help="What kind of data the folder holds.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER")],
+    steps: Annotated[int, typer.Option(help="Denoising steps, 1 to 50.")] = 1,
+    ensemble: Annotated[int, typer.Option(help="Hypotheses, 1 to 64.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    whole_picture: Annotated[
+        bool, typer.Option("--whole-picture", help="The box is the picture, not the annotation's.")
+    ] = False,
+    detector: Annotated[
+        bool, typer.Option("--detector", help="PoseTrack: boxes of DiffPose's person detector.")
+    ] = False,
+    boxes: Annotated[
+        Path | None, typer.Option(help="PoseTrack: boxes that another detector found.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="PoseTrack: score these files instead of weights.")
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="PoseTrack: folder for the predictions, as poseval reads.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights file instead of the own.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Score weights on held-out data, by keypoint; says which boxes it used."""
+    from diffpose.inference.estimator import Estimator
+
+    given = [name for name, value in (("--whole-picture", whole_picture), ("--detector", detector),
+             ("--boxes", boxes), ("--predictions", predictions)) if value]  # fmt: skip
+    if len(given) > 1:
+        raise SettingsError(f"Expected boxes of one kind, got {' and '.join(given)}; give one.")
+    allowed = {
+        Dataset.POSETRACK: {"--detector", "--boxes", "--predictions"},
+        Dataset.COCO: set[str](),
+    }.get(dataset, {"--whole-picture"})
+    wrong = [name for name in given if name not in allowed]
+    if write is not None and (dataset is not Dataset.POSETRACK or predictions is not None):
+        wrong.append("--write")
+    if wrong:
+        raise SettingsError(f"{wrong[0]} is not for evaluating {dataset.value}; leave it out.")
+    sampling = SamplingConfig(num_steps=steps, num_hypotheses=ensemble, seed=seed)
+    if dataset is Dataset.POSETRACK and predictions is not None:
+        _score_files(folder, predictions)
+        return
+    estimator = Estimator.load(weights, device=device)
+    if dataset is Dataset.POSETRACK:
+        _evaluate_posetrack(
+            estimator, folder, sampling, detector=detector, boxes=boxes, write=write
+        )
+    elif dataset is Dataset.COCO:
+        _evaluate_coco(estimator, folder, sampling)
+    else:
+        _evaluate_pck(estimator, dataset, folder, sampling, whole_picture=whole_picture)
+
+
+def _evaluate_pck(
+    estimator: Estimator,
+    dataset: Dataset,
+    folder: Path,
+    sampling: SamplingConfig,
+    *,
+    whole_picture: bool,
+) -> None:
+    from diffpose.data.sources import ShardSource, Source, load_lspet
+    from diffpose.inference.evaluate import BoxSource, estimate_source, pck_table
+
+    if dataset is Dataset.LSPET:
+        source: Source = load_lspet(folder, "val", estimator.skeleton)
+    else:
+        source = ShardSource(sorted(folder.glob("shard-*.npz")))
+    boxes = BoxSource.PICTURE if whole_picture else BoxSource.ANNOTATION
+    found, truth = estimate_source(estimator, source, sampling, boxes=boxes)
+    _say_what(f"{len(truth)} people of {dataset.value}", boxes.value, sampling, estimator)
+    typer.echo(pck_table(found, truth, estimator.skeleton))
+
+
+def _evaluate_posetrack(
+    estimator: Estimator,
+    folder: Path,
+    sampling: SamplingConfig,
+    *,
+    detector: bool,
+    boxes: Path | None,
+    write: Path | None,
+) -> None:
+    from diffpose.data.posetrack import load_posetrack
+    from diffpose.formats.posetrack import write_posetrack
+    from diffpose.inference.posetrack import estimate_posetrack
+
+    source = load_posetrack(folder, "val")
+    people, origin = _posetrack_boxes(source, estimator, detector=detector, boxes=boxes)
+    found = estimate_posetrack(estimator, source, people, sampling, progress=_progress("Poses"))
+    if write is not None:
+        write.mkdir(parents=True, exist_ok=True)
+        for sequence in found:
+            write_posetrack(write / f"{sequence.name}.json", sequence)
+    count = sum(len(frame) for sequence in found for frame in sequence.frames)
+    _say_what(f"{count} people of posetrack val", origin, sampling, estimator)
+    _say_score(source.sequences, found, origin)
+
+
+def _posetrack_boxes(
+    source: PoseTrackSource, estimator: Estimator, *, detector: bool, boxes: Path | None
+) -> tuple[dict[str, FrameBoxes], str]:
+    """The boxes by picture, and what to call them in the table."""
+    from diffpose.formats.detections import read_detections
+    from diffpose.inference.posetrack import annotated_boxes, detected_boxes
+    from diffpose.tracking.detector import PersonDetector
+
+    if boxes is not None:
+        return read_detections(boxes, source.sequences), f"detections of {boxes.name}"
+    if not detector:
+        return annotated_boxes(source), "ground truth"
+    finder = PersonDetector.load(None, device=estimator.device.type)
+    found = detected_boxes(source, finder, progress=_progress("People"))
+    return found, f"DiffPose's detector {finder.weights_hash[:12]}"
+
+
+def _score_files(folder: Path, predictions: Path) -> None:
+    """Score what another tool wrote; only it knows whose boxes it used."""
+    from diffpose.formats.posetrack import find_annotations, read_posetrack_folder
+
+    truth = read_posetrack_folder(find_annotations(folder, "val"))
+    _say_score(truth, read_posetrack_folder(predictions), f"those of {predictions.name}")
+
+
+def _say_score(
+    truth: Sequence[PoseTrackSequence], found: Sequence[PoseTrackSequence], boxes: str
+) -> None:
+    from diffpose.evaluation.posetrack_ap import posetrack_ap
+    from diffpose.evaluation.published import posetrack_table
+
+    score = posetrack_ap(truth, found)
+    typer.echo(posetrack_table(score.columns, year=truth[0].year, boxes=boxes))
+    typer.echo("AP depends on the boxes: rows with boxes of different origin do not compare.")
+
+
+def _evaluate_coco(estimator: Estimator, folder: Path, sampling: SamplingConfig) -> None:
+    from diffpose.data.coco_source import load_coco
+    from diffpose.inference.coco import evaluate_coco, oks_table
+
+    source = load_coco(folder, "val")
+    score = evaluate_coco(estimator, source, sampling, progress=_progress("Poses"))
+    _say_what(f"{len(source)} people of coco val", "ground truth", sampling, estimator)
+    typer.echo(oks_table(score, boxes="ground truth"))
+
+
+def _say_what(people: str, boxes: str, sampling: SamplingConfig, estimator: Estimator) -> None:
+    typer.echo(
+        f"{people}, boxes: {boxes}, K={sampling.num_steps}, E={sampling.num_hypotheses}, "
+        f"weights {estimator.weights_hash}"
+    )
+
+
+def _progress(words: str) -> Callable[[float], None]:
+    """A line on stderr every tenth."""
+    shown = 0
+
+    def show(fraction: float) -> None:
+        nonlocal shown
+        if int(fraction * 10) > shown:
+            shown = int(fraction * 10)
+            typer.echo(f"{fraction:4.0%}  {words}", err=True)
+
+    return show
