@@ -193,25 +193,27 @@ HALPE26 = Skeleton(
     sigmas=(*_COCO_SIGMAS, 0.026, 0.026, 0.066, 0.079, 0.079, 0.079, 0.079, 0.079, 0.079),
 )
 
+# PoseTrack and LSP list the limbs alike, from the right ankle up to the left wrist.
+_LIMBS_UPWARDS = (
+    "right_ankle",
+    "right_knee",
+    "right_hip",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "right_wrist",
+    "right_elbow",
+    "right_shoulder",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+)
+_LIMB_SIGMAS = tuple(_COCO_SIGMAS[_COCO_KEYPOINTS.index(name)] for name in _LIMBS_UPWARDS)
+_HEAD_SIGMA = 0.026  # COCO has no such points: the nose's
+
 POSETRACK15 = Skeleton(
     name="posetrack15",
-    keypoints=(
-        "right_ankle",
-        "right_knee",
-        "right_hip",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "right_wrist",
-        "right_elbow",
-        "right_shoulder",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "head_bottom",
-        "nose",
-        "head_top",
-    ),
+    keypoints=(*_LIMBS_UPWARDS, "head_bottom", "nose", "head_top"),
     edges=(
         *_LIMBS,
         ("head_bottom", "nose"),
@@ -221,60 +223,14 @@ POSETRACK15 = Skeleton(
         *_sides(("shoulder", "hip")),
         ("left_hip", "right_hip"),
     ),
-    sigmas=(
-        0.089,
-        0.087,
-        0.107,
-        0.107,
-        0.087,
-        0.089,
-        0.062,
-        0.072,
-        0.079,
-        0.079,
-        0.072,
-        0.062,
-        0.026,
-        0.026,
-        0.026,
-    ),
+    sigmas=(*_LIMB_SIGMAS, *3 * (_HEAD_SIGMA,)),
 )
 
 LSP14 = Skeleton(
     name="lsp14",
-    keypoints=(
-        "right_ankle",
-        "right_knee",
-        "right_hip",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "right_wrist",
-        "right_elbow",
-        "right_shoulder",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "neck",
-        "head",
-    ),
+    keypoints=(*_LIMBS_UPWARDS, "neck", "head"),
     edges=(*_LIMBS, ("neck", "head"), ("neck", "left_shoulder"), ("neck", "right_shoulder")),
-    sigmas=(
-        0.089,
-        0.087,
-        0.107,
-        0.107,
-        0.087,
-        0.089,
-        0.062,
-        0.072,
-        0.079,
-        0.079,
-        0.072,
-        0.062,
-        0.026,
-        0.026,
-    ),
+    sigmas=(*_LIMB_SIGMAS, *2 * (_HEAD_SIGMA,)),
 )
 
 SKELETONS = {s.name: s for s in (COCO17, HALPE26, POSETRACK15, LSP14)}
