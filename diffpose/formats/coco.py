@@ -18,6 +18,7 @@ from diffpose.formats.common import (
     ordered_poses,
     provenance_to_json,
     read_json,
+    refuse_twice,
     scores,
     to_json,
     to_json_numbers,
@@ -203,12 +204,14 @@ def _people(content: dict[str, Any], path: Path | str) -> CocoKeypoints:
     people = [
         a for a in content["annotations"] if a["category_id"] == category["id"] and "keypoints" in a
     ]
+    refuse_twice((image["id"] for image in images), "image id", str(path))
     lost = {a["image_id"] for a in people} - set(row_of)
     if lost:
         raise FormatError(f"{path} annotates images it does not list: {sorted(lost)[:5]}.")
     boxes = np.array([a["bbox"] for a in people], np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     keypoints = np.array([a["keypoints"] for a in people], np.float64)
+    refuse_twice((a["id"] for a in people), "annotation id", str(path))
     return CocoKeypoints(
         keypoint_names=names,
         image_ids=np.array(list(row_of), np.int64),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,16 @@ def scores(sequence: PoseSequence) -> NDArray[np.float32]:
     """(N, K) confidence for formats that know no other origin: 1 where a person placed it."""
     placed = np.isnan(sequence.confidence) | (sequence.origin == Origin.CORRECTED)
     return np.where(placed, np.float32(1), sequence.confidence)
+
+
+def refuse_twice(ids: Iterable[Any], what: str, where: str) -> None:
+    """Raise a `FormatError` that names the first repeated id."""
+    twice = [name for name, times in Counter(ids).items() if times > 1]
+    if twice:
+        raise FormatError(
+            f"Expected every {what} once in {where}, got {twice[0]} "
+            f"{'and others ' if len(twice) > 1 else ''}twice; remove the repetition."
+        )
 
 
 def to_json_numbers(values: NDArray[np.floating]) -> list[Any]:

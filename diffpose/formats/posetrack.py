@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from diffpose.errors import FormatError
 from diffpose.formats.atomic import atomic_write
-from diffpose.formats.common import read_json, to_json
+from diffpose.formats.common import read_json, refuse_twice, to_json
 from diffpose.formats.posetrack_records import (
     NUM_KEYPOINTS,
     PoseTrackFrame,
     PoseTrackSequence,
     checked,
     posetrack_image_id,
-    refuse_twice,
 )
 from diffpose.skeleton import POSETRACK15
 

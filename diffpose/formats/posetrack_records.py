@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffpose.errors import FormatError
+from diffpose.formats.common import refuse_twice
 from diffpose.skeleton import POSETRACK15
 
 NUM_KEYPOINTS = len(POSETRACK15)
@@ -110,16 +109,6 @@ def posetrack_image_id(sequence: str, frame: int) -> int | None:
     if found is None or len(found[1]) > 6 or not 0 <= frame < 10_000:
         return None
     return _SEQUENCE_TYPES[found[2]] * 10**10 + int(found[1]) * 10**4 + frame
-
-
-def refuse_twice(ids: Iterable[Any], what: str, where: str) -> None:
-    """Raise a `FormatError` that names the first repeated id."""
-    twice = [name for name, times in Counter(ids).items() if times > 1]
-    if twice:
-        raise FormatError(
-            f"Expected every {what} once in {where}, got {twice[0]} "
-            f"{'and others ' if len(twice) > 1 else ''}twice; remove the repetition."
-        )
 
 
 def checked(frame: PoseTrackFrame, file: str) -> PoseTrackFrame:

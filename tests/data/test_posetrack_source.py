@@ -139,6 +139,17 @@ def test_a_coco_still_has_the_annotated_keypoints_and_box(tmp_path):
     assert np.isnan(example.keypoints[0, 17:]).all()
 
 
+@pytest.mark.parametrize(("key", "words"), [("images", "image id"), ("annotations", "annotation")])
+def test_an_id_twice_in_a_coco_file_is_named(tmp_path, key, words):
+    path = make_coco(tmp_path) / "annotations" / "person_keypoints_val2017.json"
+    content = json.loads(path.read_text())
+    content[key].append(content[key][0])
+    path.write_text(json.dumps(content))
+
+    with pytest.raises(FormatError, match=f"every {words}"):
+        load_coco(tmp_path, "val")
+
+
 def test_bad_coco_folders_are_named(tmp_path):
     with pytest.raises(FormatError, match=r"person_keypoints_val2017\.json"):
         load_coco(tmp_path, "val")

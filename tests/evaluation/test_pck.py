@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diffpose.evaluation.pck import limb_pck, pck, torso_sizes
+from diffpose.evaluation.pck import head_sizes, limb_pck, pck, pckh, torso_sizes
 from diffpose.skeleton import LIMB_KEYPOINTS, LSP14
 
 RNG = np.random.default_rng(0)
@@ -72,3 +72,12 @@ def test_the_head_is_no_limb():
 
     assert "head" not in LIMB_KEYPOINTS
     assert limb_pck(predicted, truth, LSP14, threshold=0.0) == 1
+
+
+def test_pckh_measures_by_the_head_box_s_diagonal():
+    boxes = np.array([[10.0, 10, 40, 50], [np.nan] * 4])  # diagonal 50: size 30, threshold 15
+    truth = np.zeros((2, 3, 2))
+    predicted = np.array([[[15.0, 0], [0, 15.01], [9, 12]]] * 2)
+
+    np.testing.assert_allclose(head_sizes(boxes), [30, np.nan])
+    np.testing.assert_array_equal(pckh(predicted, truth, head_boxes=boxes), [1, 0, 1])
