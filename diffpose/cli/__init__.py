@@ -6,20 +6,16 @@ is being computed, says what is kept, and exits with 130.
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 from typer.core import TyperGroup
 
-from diffpose.cli import evaluation, material, training
+from diffpose.cli import evaluation, exchange, material, measuring, training
+from diffpose.cli.console import interruptible, say, show_progress
 from diffpose.errors import CancelledError, DiffPoseError, InputError, SettingsError
 from diffpose.poses import PoseSequence, Provenance, SamplingConfig, Track, VideoInfo
 
@@ -56,13 +52,13 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except CancelledError as error:
-            _say(f"diffpose: {error}")
+            say(f"diffpose: {error}")
             raise typer.Exit(_INTERRUPTED) from None
         except KeyboardInterrupt:
-            _say("diffpose: Stopped.")
+            say("diffpose: Stopped.")
             raise typer.Exit(_INTERRUPTED) from None
         except DiffPoseError as error:
-            _say(f"diffpose: {' '.join(str(error).split())}")
+            say(f"diffpose: {' '.join(str(error).split())}")
             raise typer.Exit(2) from None
 
 
@@ -135,18 +131,18 @@ def infer(
     if boxes is not None and count is not None:
         raise SettingsError("Give either --boxes or --people: boxes name the people already.")
     _check_output(output)
-    with open_video(source) as given, _interruptible() as cancelled:
+    with open_video(source) as given, interruptible() as cancelled:
         video = PictureSequence(given, fps=fps) if sequence else given
         info = video.info
         for warning in info.warnings:
-            _say(f"warning: {warning}")
+            say(f"warning: {warning}")
         start, stop = _parse_range(frames, info.num_frames)
         estimator = load_estimator(weights, device)
         hooks = _Hooks(
             start=start,
             stop=stop,
             job=Job(job) if job is not None else None,
-            progress=_progress(),
+            progress=show_progress(),
             cancelled=cancelled,
         )
         if boxes is not None:
@@ -155,7 +151,7 @@ def infer(
                 tracks = [_followed(track, video, estimator, hooks) for track in tracks]
         else:
             tracks, order = _found_people(video, device, count, hooks), None
-        hooks["progress"] = _progress()
+        hooks["progress"] = show_progress()
         poses = estimate_poses(video, tracks, estimator, sampling, **hooks)
         provenance = Provenance(
             model=estimator.model_name,
@@ -167,13 +163,15 @@ def infer(
         )
         _write(output, poses, info, provenance, output_format=output_format, order=order)
         for warning in video.warnings[len(info.warnings) :]:
-            _say(f"warning: {warning}")
-    _say(f"{sum(map(len, poses))} poses, {len(poses)} tracks: {output}")
+            say(f"warning: {warning}")
+    say(f"{sum(map(len, poses))} poses, {len(poses)} tracks: {output}")
 
 
 training.register(app)
+measuring.register(app)
 material.register(app)
 evaluation.register(app)
+exchange.register(app)
 
 
 def main() -> None:
@@ -237,7 +235,7 @@ def _followed(track: Track, video: FrameSource, estimator: PoseEstimator, hooks:
         box=track.boxes[track.frames == marked[0]][0],
         start=hooks["start"],
         stop=hooks["stop"],
-        progress=_progress(),
+        progress=show_progress(),
         cancelled=hooks["cancelled"],
     )
 
@@ -252,7 +250,7 @@ def _found_people(video: FrameSource, device: str, count: int | None, hooks: _Ho
     empty = [names[frame] for frame in frames if names and frame not in seen]
     if empty:
         more = f" and {len(empty) - _LISTED} more" if len(empty) > _LISTED else ""
-        _say(f"warning: Nobody was found in {', '.join(empty[:_LISTED])}{more}.")
+        say(f"warning: Nobody was found in {', '.join(empty[:_LISTED])}{more}.")
     return tracks[:count]
 
 
@@ -306,44 +304,3 @@ def _check_output(output: Path) -> None:
         raise InputError(f"--output must be a file, got the folder {output}.")
     if not output.parent.is_dir():
         raise InputError(f"The folder {output.parent} of --output does not exist; create it.")
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks the work to stop at the next chance; a second one stops it at once."""
-    stop = threading.Event()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        stop.set()
-        _say("Stopping after this part; press Ctrl-C again to stop at once.")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop.is_set
-        return
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield stop.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _progress() -> Progress:
-    """Progress on stderr: one line that changes, or a line every tenth where it is no terminal."""
-    shown = -1
-
-    def show(fraction: float, words: str) -> None:
-        nonlocal shown
-        if sys.stderr.isatty():
-            end = "\n" if fraction >= 1 else ""
-            typer.echo(f"\r\x1b[K{fraction:4.0%}  {words}{end}", err=True, nl=False)
-        elif int(fraction * 10) != shown:
-            shown = int(fraction * 10)
-            _say(f"{fraction:4.0%}  {words}")
-
-    return show
-
-
-def _say(text: str) -> None:
-    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # the progress line
-    typer.echo(clear + text, err=True)

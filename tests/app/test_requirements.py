@@ -11,7 +11,12 @@ def test_a_host_installs_what_the_package_the_app_and_its_exports_need() -> None
 
     wanted = {line for line in lines if line and not line.startswith("#")}
 
-    assert wanted == {*project["dependencies"], *extras["app"], *extras["export"]}
+    assert wanted == {
+        *project["dependencies"],
+        *extras["app"],
+        *extras["export"],
+        *extras["report"],
+    }
 
 
 def test_app_py_only_starts_the_app() -> None:
