@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from diffpose.poses import PoseSequence, Track
+from diffpose.poses import PoseSequence, Track, VideoInfo
 from diffpose.skeleton import Skeleton
 
 CHUNK_FRAMES = 512
@@ -71,3 +73,18 @@ def unpack_boxes(track_id: int, data: bytes) -> Track:
     """The track that `pack_boxes` wrote."""
     table = np.frombuffer(data, "<f8").reshape(-1, 6)
     return Track(track_id, table[:, 0].astype(np.int32), table[:, 1:5], table[:, 5])
+
+
+def video_from_row(row: Sequence[Any]) -> VideoInfo:
+    """A video from its path, id, width, height, times and details as the project keeps them."""
+    path, video_id, width, height, times_s, details = row
+    more = json.loads(details)
+    return VideoInfo(
+        path=Path(path),
+        video_id=video_id,
+        width=width,
+        height=height,
+        times_s=np.frombuffer(times_s, "<f8"),
+        warnings=tuple(more["warnings"]),
+        names=tuple(more["names"]),
+    )

@@ -108,6 +108,11 @@ def with_sides_only(
     return state.result().poses
 
 
+def _known(keypoints: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    # Several times faster than reducing over an axis of two.
+    return np.asarray(np.isfinite(keypoints[..., 0]) & np.isfinite(keypoints[..., 1]))
+
+
 def _placed_frames(action: Action) -> Sequence[int]:
     """Frames where an action gives the track a pose even if nothing was predicted there."""
     if isinstance(action, Move | MoveBody | CopyPrevious | SetPose):
@@ -164,16 +169,20 @@ class _State:
 
     def result(self) -> ReviewedTrack:
         keypoints = self.keypoints.copy()
+        confidence, covariance = self.confidence, self.covariance
         keypoints[self.outside] = np.nan
-        known = np.isfinite(keypoints).all(-1)
+        if self.outside.any():
+            confidence, covariance = confidence.copy(), covariance.copy()
+            confidence[self.outside] = covariance[self.outside] = np.nan
+        known = _known(keypoints)
         visibility = np.where(known, np.where(self.hidden, OCCLUDED, VISIBLE), UNLABELLED)
         poses = PoseSequence(
             skeleton=self.skeleton,
             track_id=self.track_id,
             frames=self.frames,
             keypoints=keypoints,
-            confidence=self.confidence,
-            covariance=self.covariance,
+            confidence=confidence,
+            covariance=covariance,
             origin=np.where(self.outside, np.uint8(Origin.CORRECTED), self.origin),
         )
         arrays = (
@@ -230,7 +239,7 @@ class _State:
         if target is None:
             target = self.keypoints[row] + np.asarray(action.shift_xy, np.float32)
             target[self.outside[row]] = np.nan
-        known = np.isfinite(target).all(-1)
+        known = _known(target)
         self._place(row, known, target[known])
 
     def _copy(self, action: CopyPrevious) -> None:
@@ -240,7 +249,7 @@ class _State:
             target = np.where(self.outside[source][:, None], np.nan, self.keypoints[source])
         if row is None or target is None:
             return
-        known = np.isfinite(target).all(-1)
+        known = _known(target)
         self._place(row, known, target[known])
         self.outside[row, known] = False
         if source is not None:
@@ -250,20 +259,23 @@ class _State:
         row = self._row(action.frame)
         if row is None:
             return
-        chosen = np.isfinite(action.keypoints).all(-1)
+        chosen = _known(action.keypoints)
         if action.reason == "alternative":
             chosen &= ~(self.corrected[row] | self.outside[row])
         self._place(row, chosen, action.keypoints[chosen])
         self.outside[row, chosen] = False
 
     def _accept(self, action: AcceptSuggestion) -> None:
-        for index, frame in enumerate(action.frames):
-            row = self._row(frame)
-            if row is None or self.confirmed[row]:
-                continue
-            chosen = np.isfinite(action.keypoints[index]).all(-1)
-            chosen &= ~(self.corrected[row] | self.outside[row])
-            self.keypoints[row, chosen] = action.keypoints[index, chosen]
-            self.confidence[row, chosen] = action.confidence[index, chosen]
-            self.covariance[row, chosen] = action.covariance[index, chosen]
-            self.origin[row, chosen] = Origin.RESAMPLED
+        if not len(self.frames):
+            return
+        frames = np.asarray(action.frames, np.int64)
+        rows = np.searchsorted(self.frames, frames)
+        there = self.frames[np.minimum(rows, len(self.frames) - 1)] == frames
+        rows, keypoints = rows[there], action.keypoints[there]
+        settled = self.corrected[rows] | self.outside[rows] | self.confirmed[rows][:, None]
+        index, k = np.nonzero(_known(keypoints) & ~settled)
+        places = rows[index], k
+        self.keypoints[places] = keypoints[index, k]
+        self.confidence[places] = action.confidence[there][index, k]
+        self.covariance[places] = action.covariance[there][index, k]
+        self.origin[places] = Origin.RESAMPLED

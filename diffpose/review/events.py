@@ -7,7 +7,7 @@ the track's skeleton; positions are video pixels, pixel centres at integers.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Union
@@ -342,3 +342,30 @@ def undo_stacks(events: Iterable[Event], author: str) -> tuple[list[Event], list
             undoable.append(event)
             redoable.clear()
     return undoable, redoable
+
+
+def touched_since(
+    action: Action, log: Sequence[Event], *, seen_revision: int, tab: str = ""
+) -> bool:
+    """Has another page changed a frame of this action after ``seen_revision``?
+
+    Args:
+        action: About to be written.
+        log: All events of its track; an undo changes the frames of what it undoes.
+        seen_revision: What the author looked at.
+        tab: The author's page, whose own events do not count; empty counts all.
+    """
+    named = {event.event_id: event.action for event in log}
+
+    def touched(one: Action) -> range | tuple[int, ...]:
+        if isinstance(one, Undo | Redo) and one.event_id in named:
+            return frames_of(named[one.event_id])
+        return frames_of(one)
+
+    mine = set(touched(action))
+    return any(
+        event.revision > seen_revision
+        and not (tab and event.tab == tab)
+        and not mine.isdisjoint(touched(event.action))
+        for event in log
+    )

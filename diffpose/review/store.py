@@ -8,14 +8,10 @@ and events get the next revision of the project.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-
-import numpy as np
 
 from diffpose.errors import CorrectionError, ProjectError, StaleRevisionError
 from diffpose.poses import PoseSequence, Provenance, Track, VideoInfo
@@ -26,6 +22,7 @@ from diffpose.review.blobs import (
     skeleton_to_json,
     split_chunks,
     unpack_boxes,
+    video_from_row,
 )
 from diffpose.review.database import Database
 from diffpose.review.events import (
@@ -33,11 +30,11 @@ from diffpose.review.events import (
     Event,
     Redo,
     Undo,
-    frames_of,
     from_dict,
     kind_of,
     needs_the_prediction,
     to_dict,
+    touched_since,
     undo_stacks,
 )
 from diffpose.review.migrations import Clock
@@ -66,16 +63,12 @@ class Store:
         self.read_only = read_only
         self._clock = clock
         self._database = Database(self.path, clock=clock, read_only=read_only)
+        self._actions: dict[int, Action] = {}  # by event id: events never change
 
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -140,7 +133,7 @@ class Store:
         rows = self._database.all(
             "SELECT path, video_id, width, height, times_s, details FROM videos ORDER BY rowid"
         )
-        return [_video(row) for row in rows]
+        return [video_from_row(row) for row in rows]
 
     def relink(self, video_id: str, found: VideoInfo) -> None:
         """Say where a video lies now; only the same content is taken.
@@ -173,7 +166,7 @@ class Store:
         )
         if not rows:
             raise ProjectError(f"The project has no track {track_id}; it has {self.track_ids()}.")
-        return _video(rows[0])
+        return video_from_row(rows[0])
 
     def boxes_of(self, track_id: int) -> Track | None:
         """The person's boxes, if they were given."""
@@ -328,8 +321,18 @@ class Store:
             f"WHERE {where} ORDER BY event_id",
             *values,
         )
+        for row in rows:
+            if row[0] not in self._actions:
+                self._actions[row[0]] = from_dict(json.loads(row[4]))
         return [
-            Event(row[0], row[1], row[2], datetime.fromisoformat(row[3]), _action(row[4]), row[5])
+            Event(
+                row[0],
+                row[1],
+                row[2],
+                datetime.fromisoformat(row[3]),
+                self._actions[row[0]],
+                row[5],
+            )
             for row in rows
         ]
 
@@ -362,13 +365,10 @@ class Store:
             raise CorrectionError(
                 f"The project is at revision {current}, not yet at {seen}; reload it."
             )
-        since = [e for e in self.events(after=seen) if not tab or e.tab != tab]
-        touched = set(self._touched(action))
-        changed = any(
-            touched.intersection(self._touched(e.action))
-            for e in since
-            if e.action.track_id == action.track_id
-        )
+        changed = False
+        if self.events(after=seen, track_id=action.track_id):
+            log = self.events(track_id=action.track_id)
+            changed = touched_since(action, log, seen_revision=seen, tab=tab)
         if not changed and needs_the_prediction(action):
             changed = any(r > seen for r in self.prediction_revisions(action.track_id))
         if changed:
@@ -377,14 +377,6 @@ class Store:
                 f"nothing was written: look at the newer pose and repeat.",
                 revision=current,
             )
-
-    def _touched(self, action: Action) -> Sequence[int]:
-        if isinstance(action, Undo | Redo):
-            rows = self._database.all(
-                "SELECT action FROM events WHERE event_id = ?", action.event_id
-            )
-            return frames_of(_action(rows[0][0])) if rows else ()
-        return frames_of(action)
 
     def _append(self, action: Action, author: str, tab: str, made_at: datetime | None) -> Event:
         now = made_at or self._clock()
@@ -407,21 +399,3 @@ class Store:
     def _next_revision(self) -> int:
         self._database.execute("UPDATE project SET revision = revision + 1")
         return self.revision
-
-
-def _action(text: str) -> Action:
-    return from_dict(json.loads(text))
-
-
-def _video(row: Sequence[Any]) -> VideoInfo:
-    path, video_id, width, height, times_s, details = row
-    more = json.loads(details)
-    return VideoInfo(
-        path=Path(path),
-        video_id=video_id,
-        width=width,
-        height=height,
-        times_s=np.frombuffer(times_s, "<f8"),
-        warnings=tuple(more["warnings"]),
-        names=tuple(more["names"]),
-    )

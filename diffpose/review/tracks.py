@@ -57,7 +57,10 @@ class LoadedTrack:
 
     def without_corrections(self) -> PoseSequence:
         """The same frames as the model had them, left and right as the reviewer has them."""
-        return with_sides_only(self.predictions, self._events, frames=self.reviewed().poses.frames)
+        frames = self.reviewed().poses.frames
+        if np.array_equal(frames, self.predictions.frames) and not self.swapped(frames).any():
+            return self.predictions
+        return with_sides_only(self.predictions, self._events, frames=frames)
 
     def swapped(self, frames: NDArray[np.integer]) -> NDArray[np.bool_]:
         """(N,) frames whose sides the reviewer has exchanged, an odd number of times."""
