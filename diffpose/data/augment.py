@@ -115,18 +115,6 @@ def drift_affines(
     return result
 
 
-def warp(picture: NDArray[np.uint8], affine: Affine, *, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The (height, width, 3) crop of a picture; grey outside the picture."""
-    return cv2.warpAffine(
-        picture,
-        affine,
-        (size[1], size[0]),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(114, 114, 114),
-    ).astype(np.uint8, copy=False)
-
-
 def degrade(
     crops: NDArray[np.uint8], *, config: AugmentConfig, rng: np.random.Generator
 ) -> NDArray[np.uint8]:

@@ -18,12 +18,12 @@ from diffpose.data.augment import (
     drift_affines,
     half_body_box,
     random_crop,
-    warp,
 )
 from diffpose.data.posetrack import PoseTrackSource
 from diffpose.data.sources import Example, ShardSource, Source
 from diffpose.geometry import apply_affine, crop_affine, union_box
 from diffpose.skeleton import Skeleton
+from diffpose.video.crop import cut_crop
 
 Made = TypeVar("Made")
 
@@ -104,7 +104,7 @@ def _draw(
         drift = mixture.augment.drift
         affines = drift_affines(affine, num_frames=count, size=size, drift=drift, rng=rng)
         frames = example.frames * count
-    crops = np.stack([warp(f, a, size=size) for f, a in zip(frames, affines, strict=True)])
+    crops = np.stack([cut_crop(f, a, size=size) for f, a in zip(frames, affines, strict=True)])
     centre = len(example.frames) // 2
     points = apply_affine(affine, example.keypoints[centre]).astype(np.float32)
     weights = np.ones(len(points), np.float32) if example.weights is None else example.weights
@@ -189,7 +189,7 @@ def evaluation_batches(
         for index in range(start, min(start + batch_size, len(source))):
             example = _centre_window(source, index, num_frames)
             affine = crop_affine(union_box(example.boxes), size=crop_size)
-            crops.append(np.stack([warp(f, affine, size=crop_size) for f in example.frames]))
+            crops.append(np.stack([cut_crop(f, affine, size=crop_size) for f in example.frames]))
             affines.append(affine)
             truths.append(example.keypoints[len(example.frames) // 2])
         points = [

@@ -12,6 +12,7 @@ from diffpose.data.batches import Mixture, evaluation_batches, make_ahead, make_
 from diffpose.data.posetrack import load_posetrack
 from diffpose.geometry import apply_affine, invert_affine
 from diffpose.skeleton import POSETRACK15
+from diffpose.video.crop import cut_crop
 from tests.posetrack_folder import drawn_pose, make_posetrack
 
 PLAIN = AugmentConfig(rotation=0, scale=0, shift=0, flip=0, colour=0, occlude=0, blur=0)
@@ -55,6 +56,18 @@ def test_evaluation_leads_back_to_picture_pixels(posetrack):
     ):
         for points, affine, true in zip(batch.keypoints.numpy(), affines, truth, strict=True):
             np.testing.assert_allclose(apply_affine(invert_affine(affine), points), true, atol=1e-3)
+
+
+def test_training_and_inference_cut_the_same_crop(posetrack):
+    """Large people are reduced without aliasing in both: 16 pixels a person are few enough."""
+    size = (16, 16)
+    (batch, affines, _) = next(
+        evaluation_batches(posetrack, crop_size=size, num_frames=1, batch_size=1)
+    )
+
+    expected = cut_crop(posetrack.around(0, 1).frames[0], affines[0], size=size)
+
+    np.testing.assert_array_equal(batch.crops[0, 0].numpy(), expected)
 
 
 def test_half_a_body_is_the_upper_or_the_lower_half():
