@@ -1,19 +1,97 @@
-"""Commands that bring published avatars and motion into the folders that `synthesize` reads."""
+"""Commands that make training data: ``synthesize``, and importers of what it is made from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
 from diffpose.errors import SettingsError
 
+_FOLDER = "Folder with avatars/, mocap/ and backgrounds/."
+
+
+class DataSplit(StrEnum):
+    """Splits of the synthetic material; they share no person, motion or photo."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+class DataFormat(StrEnum):
+    """What ``synthesize`` writes; see docs/training.md."""
+
+    SHARDS = "shards"
+    POSETRACK = "posetrack"
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
+    app.command()(synthesize)
     app.command("import-avatar")(import_avatar)
     app.command("import-motion")(import_motion)
+
+
+def synthesize(
+    material: Annotated[Path, typer.Argument(metavar="MATERIAL", help=_FOLDER)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to fill.")],
+    split: Annotated[DataSplit, typer.Option(help="Which people, motions and photos.")] = (
+        DataSplit.TRAIN
+    ),
+    data_format: Annotated[
+        DataFormat, typer.Option("--format", help="Shards for `train`, or a PoseTrack folder.")
+    ] = DataFormat.SHARDS,
+    clips: Annotated[
+        int, typer.Option(help="Shards: around one person each, 64 to a shard. PoseTrack: videos.")
+    ] = 640,
+    frames: Annotated[int, typer.Option(help="Frames of a PoseTrack video.")] = 41,
+    scenes: Annotated[int, typer.Option(help="Instead: pictures for the person detector.")] = 0,
+    without: Annotated[
+        Path | None, typer.Option(help="List of background photos to leave out, one a line.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Other seeds give other pictures.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that render.")] = 1,
+) -> None:
+    """Render synthetic people with exact annotations; what is finished is kept."""
+    from diffpose.data.synthetic.library import read_names
+    from diffpose.data.synthetic.posetrack_clips import write_posetrack_clips
+    from diffpose.data.synthetic.shards import Material, write_scene_shards, write_shards
+
+    avatars, mocap, backgrounds = (material / name for name in ("avatars", "mocap", "backgrounds"))
+    for folder in (avatars, mocap, backgrounds):
+        if not folder.is_dir():
+            raise SettingsError(
+                f"Expected a folder {folder.name} in {material}: see docs/training.md."
+            )
+    if scenes and data_format is DataFormat.POSETRACK:
+        raise SettingsError("--scenes are for shards; leave out --format posetrack.")
+    left_out = frozenset[str]() if without is None else read_names(without)
+    source = Material(avatars, mocap, backgrounds, split.value, left_out)
+    what, how = "shards", _RenderOptions(seed=seed, workers=workers, progress=_say_progress)
+    if scenes:
+        paths = write_scene_shards(source, output, num_scenes=scenes, **how)
+    elif data_format is DataFormat.POSETRACK:
+        what = "videos"
+        paths = write_posetrack_clips(source, output, num_clips=clips, num_frames=frames, **how)
+    else:
+        paths = write_shards(source, output, num_clips=clips, **how)
+    typer.echo(f"{len(paths)} {what}: {output}")
+
+
+class _RenderOptions(TypedDict):
+    """Arguments that everything rendered shares."""
+
+    seed: int
+    workers: int
+    progress: Callable[[float, str], None]
+
+
+def _say_progress(fraction: float, words: str) -> None:
+    typer.echo(f"{fraction:4.0%}  {words}", err=True)
 
 
 def import_avatar(

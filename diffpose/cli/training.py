@@ -1,41 +1,21 @@
-"""Commands that make data and weights: ``train``, ``synthesize``, ``evaluate``."""
+"""Commands that make weights: ``train``, ``train-detector``, ``calibrate``, ``audit``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any
 
 import typer
 
 from diffpose.errors import SettingsError
-
-_FOLDER = "Folder with avatars/, mocap/ and backgrounds/."
-
-
-class DataSplit(StrEnum):
-    """Splits of the synthetic material; they share no person, motion or photo."""
-
-    TRAIN = "train"
-    VAL = "val"
-    TEST = "test"
-
-
-class Dataset(StrEnum):
-    """Held-out data that ``evaluate`` knows."""
-
-    LSPET = "lspet"
-    SHARDS = "shards"
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command()(train)
     app.command("train-detector")(train_person_detector)
-    app.command()(synthesize)
-    app.command()(evaluate)
+    app.command()(calibrate)
     app.command()(audit)
 
 
@@ -131,15 +111,6 @@ def train_person_detector(
     typer.echo(f"Person detector: {weights}")
 
 
-class _RenderOptions(TypedDict):
-    """Arguments that both kinds of shards share."""
-
-    split: Literal["train", "val", "test"]
-    seed: int
-    workers: int
-    progress: Callable[[float, str], None]
-
-
 def _say_progress(fraction: float, words: str) -> None:
     typer.echo(f"{fraction:4.0%}  {words}", err=True)
 
@@ -148,65 +119,53 @@ def _say_record(record: dict[str, Any]) -> None:
     typer.echo("  ".join(f"{key} {value}" for key, value in record.items()), err=True)
 
 
-def synthesize(
-    material: Annotated[Path, typer.Argument(metavar="MATERIAL", help=_FOLDER)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the shards.")],
-    split: Annotated[DataSplit, typer.Option(help="Which people, motions and photos.")] = (
-        DataSplit.TRAIN
+def calibrate(
+    weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="Weights file.")],
+    lspet: Annotated[
+        Path | None, typer.Option(help="LSPET folder: the train stills that training leaves out.")
+    ] = None,
+    shards: Annotated[
+        Path | None, typer.Option(help="Folder of rendered shards that nothing was trained on.")
+    ] = None,
+    config: Annotated[str, typer.Option(help="Training config: which stills it left out.")] = (
+        "small"
     ),
-    clips: Annotated[int, typer.Option(help="Clips around one person each; 64 to a shard.")] = 640,
-    scenes: Annotated[int, typer.Option(help="Instead: pictures for the person detector.")] = 0,
-    seed: Annotated[int, typer.Option(help="Other seeds give other pictures.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes that render.")] = 1,
-) -> None:
-    """Render synthetic people with exact annotations; finished shards are kept."""
-    from diffpose.data.synthetic.shards import write_scene_shards, write_shards
-
-    avatars, mocap, backgrounds = (material / name for name in ("avatars", "mocap", "backgrounds"))
-    for folder in (avatars, mocap, backgrounds):
-        if not folder.is_dir():
-            raise SettingsError(
-                f"Expected a folder {folder.name} in {material}: see docs/training.md."
-            )
-    shared = _RenderOptions(split=split.value, seed=seed, workers=workers, progress=_say_progress)
-    if scenes:
-        paths = write_scene_shards(avatars, mocap, backgrounds, output, num_scenes=scenes, **shared)
-    else:
-        paths = write_shards(avatars, mocap, backgrounds, output, num_clips=clips, **shared)
-    typer.echo(f"{len(paths)} shards: {output}")
-
-
-def evaluate(
-    dataset: Annotated[Dataset, typer.Argument(help="What kind of data the folder holds.")],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER")],
-    steps: Annotated[int, typer.Option(help="Denoising steps, 1 to 50.")] = 1,
-    ensemble: Annotated[int, typer.Option(help="Hypotheses, 1 to 64.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
-    whole_picture: Annotated[
-        bool, typer.Option("--whole-picture", help="The box is the picture, not the annotation's.")
-    ] = False,
-    weights: Annotated[Path | None, typer.Option(help="Weights file instead of the own.")] = None,
+    every: Annotated[int, typer.Option(help="Use every n-th person only.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write instead of WEIGHTS.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
-    """Score weights on held-out data: PCK of the torso, by keypoint; says which boxes it used."""
-    from diffpose.data.sources import ShardSource, load_lspet
+    """Fit the stated uncertainty to held-out data and store it in the weights file."""
+    from diffpose.data.sources import ShardSource
+    from diffpose.evaluation.reliability import coverage_table
+    from diffpose.inference import calibrate as fitting
     from diffpose.inference.estimator import Estimator
-    from diffpose.inference.evaluate import BoxSource, estimate_source, pck_table
-    from diffpose.poses import SamplingConfig
+    from diffpose.model.weights import save_calibration
+    from diffpose.training.config import DataConfig, find_training_config
+    from diffpose.training.data import load_data
 
-    estimator = Estimator.load(weights, device=device)
-    if dataset is Dataset.LSPET:
-        source: Any = load_lspet(folder, "val", estimator.skeleton)
-    else:
-        source = ShardSource(sorted(folder.glob("shard-*.npz")))
-    boxes = BoxSource.PICTURE if whole_picture else BoxSource.ANNOTATION
-    sampling = SamplingConfig(num_steps=steps, num_hypotheses=ensemble, seed=seed)
-    found, truth = estimate_source(estimator, source, sampling, boxes=boxes)
-    typer.echo(
-        f"{len(truth)} people of {dataset.value}, boxes: {boxes.value}, "
-        f"K={steps}, E={ensemble}, weights {estimator.weights_hash}"
-    )
-    typer.echo(pck_table(found, truth, estimator.skeleton))
+    if every < 1:
+        raise SettingsError(f"Expected --every of at least 1, got {every}.")
+    estimator = Estimator.load(weights, device=device, calibrated=False)
+    materials: dict[str, fitting.Material] = {}
+    if lspet is not None:
+        plan = find_training_config(config)
+        data = DataConfig(lspet=str(lspet), monitor=plan.data.monitor)
+        held_out = load_data(replace(plan, data=data)).monitor
+        if held_out is None:
+            raise SettingsError(f"Training config {config!r} leaves no stills out; name another.")
+        materials["real stills"] = fitting.annotated_stills(fitting.Thinned(held_out, every))
+    if shards is not None:
+        clips = ShardSource(sorted(shards.glob("shard-*.npz")))
+        if not len(clips):
+            raise SettingsError(f"Expected rendered shards in {shards}, found none.")
+        materials["rendered clips"] = fitting.rendered_clips(fitting.Thinned(clips, every))
+    fitted = fitting.calibrate(estimator, materials, progress=_say_progress)
+    target = weights if output is None else output
+    save_calibration(weights, fitted.to_json(), output=target)
+    typer.echo(coverage_table(fitted.measured))
+    typer.echo(f"\nCalibrated, measured by cross-validation, tensors unchanged: {target}")
 
 
 def audit(

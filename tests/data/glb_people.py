@@ -98,7 +98,7 @@ def write_glb(
         "joints": list(range(len(names))),
         "inverseBindMatrices": file.array(bind.swapaxes(1, 2).reshape(-1, 16), "MAT4", 5126),
     }
-    meshes = []
+    meshes: list[dict[str, Any]] = []
     for owners in (names, ["Head"]):
         rows = np.repeat([names.index(name) for name in owners], 8)
         members = np.zeros((len(rows), 4), np.uint8)

@@ -65,8 +65,8 @@ def test_compression_changes_nothing(tmp_path):
     for name in ("vertices", "normals", "uv", "skin_joints", "skin_weights", "rest"):
         np.testing.assert_array_equal(getattr(plain, name), getattr(packed, name), err_msg=name)
     # The index codec may begin a triangle at another corner.
-    corners = [np.sort(np.sort(avatar.faces, axis=1), axis=0) for avatar in (plain, packed)]
-    np.testing.assert_array_equal(*corners)
+    first, second = (np.sort(np.sort(a.faces, axis=1), axis=0) for a in (plain, packed))
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("stride", [4, 8, 16])

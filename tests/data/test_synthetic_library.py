@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from diffpose.data.synthetic.library import Library, Split, open_library, split_identities, split_of
+from diffpose.data.synthetic.library import (
+    Library,
+    Split,
+    open_library,
+    read_names,
+    split_identities,
+    split_of,
+)
 from diffpose.errors import FormatError
 from tests.data.box_people import write_material
 
@@ -62,3 +69,28 @@ def test_the_same_seed_draws_the_same(libraries):
 def test_an_empty_split_is_refused():
     with pytest.raises(FormatError, match="has no avatars"):
         Library([], [], [])
+
+
+def test_listed_photos_are_left_out_and_nothing_else_changes(tmp_path, tmp_path_factory):
+    folders = write_material(tmp_path_factory.mktemp("listed"))
+    listed = tmp_path / "people.txt"
+    listed.write_text("# somebody stands there\nplain_03\nplain_05.jpg  # a statue\n\n")
+
+    every = [open_library(*folders, split=split) for split in SPLITS]
+    fewer = [open_library(*folders, split=split, without=read_names(listed)) for split in SPLITS]
+
+    for before, after in zip(every, fewer, strict=True):
+        dropped = ("plain_03.jpg", "plain_05.jpg")
+        kept = tuple(path for path in before.backgrounds if path.name not in dropped)
+        assert after.backgrounds == kept
+        assert after.avatars == before.avatars
+    assert sum(len(library.backgrounds) for library in fewer) == 58
+
+
+def test_a_photo_to_leave_out_that_is_not_there_is_named(tmp_path_factory):
+    folders = write_material(tmp_path_factory.mktemp("unlisted"))
+
+    with pytest.raises(FormatError, match="plain_99 is not in"):
+        open_library(*folders, split="train", without=frozenset({"plain_99", "plain_01"}))
+    with pytest.raises(FormatError, match="one name a line"):
+        read_names(folders[0])

@@ -175,7 +175,12 @@ def write_few_clips(
     material: tuple[Path, Path, Path], out: Path, *, seed: int = 3
 ) -> dict[str, np.ndarray]:
     (path,) = shards.write_shards(
-        *material, out, split="train", num_clips=1, frames_per_clip=2, size=SIZE, seed=seed
+        shards.Material(*material, "train"),
+        out,
+        num_clips=1,
+        frames_per_clip=2,
+        size=SIZE,
+        seed=seed,
     )
     with np.load(path) as shard:
         return dict(shard)
@@ -205,9 +210,8 @@ def test_finished_shards_are_kept(
     heard: list[float] = []
 
     paths = shards.write_shards(
-        *material,
+        shards.Material(*material, "train"),
         tmp_path,
-        split="train",
         num_clips=2,
         frames_per_clip=2,
         size=SIZE,
@@ -226,7 +230,7 @@ def test_scene_shards_list_everybody(
     monkeypatch.setattr(shards, "SCENES_PER_SHARD", 6)
 
     (path,) = shards.write_scene_shards(
-        *material, tmp_path, split="val", num_scenes=6, size=(72, 96), seed=1
+        shards.Material(*material, "val"), tmp_path, num_scenes=6, size=(72, 96), seed=1
     )
 
     with np.load(path) as shard:
@@ -238,7 +242,9 @@ def test_scene_shards_list_everybody(
 
 def test_no_clips_at_all_are_refused(tmp_path):
     with pytest.raises(SettingsError, match="at least one clip"):
-        shards.write_shards(tmp_path, tmp_path, tmp_path, tmp_path, split="val", num_clips=0)
+        shards.write_shards(
+            shards.Material(tmp_path, tmp_path, tmp_path, "val"), tmp_path, num_clips=0
+        )
 
 
 def test_people_cross_in_the_middle_of_a_clip(material):

@@ -108,6 +108,17 @@ class Avatar:
         return turns
 
     @cached_property
+    def on_head(self) -> NDArray[np.bool_]:
+        """Vertices (V,) that the head, the eyes or what else hangs on the head moves most."""
+        below = {self.joint("Head")}
+        for index, parent in enumerate(self.parents.tolist()):
+            if parent in below:
+                below.add(index)
+        strongest = self.skin_weights.argmax(axis=1)
+        owner = self.skin_joints[np.arange(len(self.vertices)), strongest]
+        return np.isin(owner, sorted(below))
+
+    @cached_property
     def leg_length(self) -> float:
         """Hip to ankle along the left leg, metres."""
         joints = [self.rest[self.joint(name)] for name in ("LeftUpLeg", "LeftLeg", "LeftFoot")]

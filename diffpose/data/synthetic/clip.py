@@ -33,7 +33,7 @@ from diffpose.data.synthetic.scene import (
     subframe_times,
 )
 from diffpose.data.synthetic.stage import shake
-from diffpose.data.synthetic.truth import annotate
+from diffpose.data.synthetic.truth import annotate, head_boxes
 from diffpose.errors import SettingsError
 from diffpose.geometry import Size
 
@@ -94,6 +94,8 @@ class SyntheticClip:
         keypoints: (N, P, 26, 2) f32 HALPE-26 pixels, also where they lie outside.
         visibility: (N, P, 26) u8: 0 outside the picture, 1 occluded, 2 visible.
         boxes: (N, P, 4) f32 xyxy, cut at the picture; NaN while a person is outside.
+        head_boxes: (N, P, 4) f32 xyxy around the head's mesh, also where it lies outside.
+        masks: (N, H, W) u8: 1 to P where that person is seen, 0 elsewhere.
         identities: P names of who was rendered.
     """
 
@@ -103,6 +105,8 @@ class SyntheticClip:
     keypoints: NDArray[np.float32]
     visibility: NDArray[np.uint8]
     boxes: NDArray[np.float32]
+    head_boxes: NDArray[np.float32]
+    masks: NDArray[np.uint8]
     identities: tuple[str, ...]
 
 
@@ -132,6 +136,8 @@ def render_clip(library: Library, plan: ClipPlan, *, seed: int = 0) -> Synthetic
         keypoints=annotation.keypoints,
         visibility=annotation.visibility,
         boxes=annotation.boxes,
+        head_boxes=np.stack([head_boxes(scene, actor) for actor in scene.actors], axis=1),
+        masks=np.where(rendered.ids <= len(scene.actors), rendered.ids, 0).astype(np.uint8),
         identities=tuple(actor.avatar.identity for actor in scene.actors),
     )
 

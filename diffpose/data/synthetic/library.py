@@ -129,7 +129,27 @@ class Library:
         return picture.astype(np.uint8, copy=False)
 
 
-def open_library(avatars: Path, mocap: Path, backgrounds: Path, *, split: Split) -> Library:
+def read_names(path: Path) -> frozenset[str]:
+    """Names from a text file, one a line; what follows a # is a remark.
+
+    Raises:
+        FormatError: The file cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"Expected a text file with one name a line, got {path}.") from error
+    return frozenset(name for line in lines if (name := line.partition("#")[0].strip()))
+
+
+def open_library(
+    avatars: Path,
+    mocap: Path,
+    backgrounds: Path,
+    *,
+    split: Split,
+    without: frozenset[str] = frozenset(),
+) -> Library:
     """The part of three folders that belongs to one split.
 
     Args:
@@ -137,12 +157,20 @@ def open_library(avatars: Path, mocap: Path, backgrounds: Path, *, split: Split)
         mocap: Folder with ``index.json`` and ``clips/*.npz``.
         backgrounds: Folder of JPEG photos without people.
         split: ``train``, ``val`` or ``test``.
+        without: Names of photos to leave out, with or without suffix.
 
     Raises:
-        FormatError: A folder holds nothing for this split.
+        FormatError: A folder holds nothing for this split, or no photo has a name in ``without``.
     """
     people = sorted(avatars.glob("*.npz"))
     photos = sorted(backgrounds.glob("*.jpg"))
+    if unknown := sorted(without - {name for path in photos for name in (path.name, path.stem)}):
+        raise FormatError(
+            f"Expected only names of photos to leave out, {', '.join(unknown[:3])} "
+            f"{'and others are' if len(unknown) > 3 else 'is'} not in {backgrounds}; "
+            "correct the list."
+        )
+    photos = [path for path in photos if not {path.name, path.stem} & without]
     labels = read_labels(mocap)
     of_person = split_identities([identity_of(path.stem) for path in people])
     return Library(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,14 +40,34 @@ _ATTEMPTS = 5
 Progress = Callable[[float, str], None]
 
 
+class HasPath(Protocol):
+    """Work that ends with a file."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+
+SomeJob = TypeVar("SomeJob", bound=HasPath)
+
+
 @dataclass(frozen=True)
 class Material:
-    """The three folders that scenes are made from, and which split of them."""
+    """The three folders that scenes are made from, which split of them, and no use of what.
+
+    Attributes:
+        avatars: Folder of avatar npz files.
+        mocap: Folder with ``index.json`` and ``clips/``.
+        backgrounds: Folder of photos without people.
+        split: ``train``, ``val`` or ``test``; they share no person, motion or photo.
+        without: Names of photos to leave out, with or without suffix.
+    """
 
     avatars: Path
     mocap: Path
     backgrounds: Path
     split: Split
+    without: frozenset[str] = frozenset()
 
 
 def silent(fraction: float, words: str) -> None:
@@ -55,12 +75,9 @@ def silent(fraction: float, words: str) -> None:
 
 
 def write_shards(
-    avatars: Path,
-    mocap: Path,
-    backgrounds: Path,
+    material: Material,
     out: Path,
     *,
-    split: Split,
     num_clips: int,
     frames_per_clip: int = 6,
     size: Size = (256, 256),
@@ -77,11 +94,8 @@ def write_shards(
     (C, N) f32 and ``version``.
 
     Args:
-        avatars: Folder of avatar npz files.
-        mocap: Folder with ``index.json`` and ``clips/``.
-        backgrounds: Folder of photos without people.
+        material: What to render.
         out: Folder of the shards, made if missing.
-        split: ``train``, ``val`` or ``test``; they share no person, motion or photo.
         num_clips: Rounded up to whole shards.
         frames_per_clip: N.
         size: Height and width of the pictures.
@@ -92,21 +106,17 @@ def write_shards(
     Returns:
         The shards' paths in order, those kept from before included.
     """
-    material = Material(avatars, mocap, backgrounds, split)
     jobs = [
         _Job(material, out / f"shard-{i:05d}.npz", i, seed, size, CLIPS_PER_SHARD, frames_per_clip)
         for i in range(_num_shards(num_clips, CLIPS_PER_SHARD))
     ]
-    return _run(_write_clip_shard, jobs, workers=workers, progress=progress)
+    return run_jobs(_write_clip_shard, jobs, workers=workers, progress=progress)
 
 
 def write_scene_shards(
-    avatars: Path,
-    mocap: Path,
-    backgrounds: Path,
+    material: Material,
     out: Path,
     *,
-    split: Split,
     num_scenes: int,
     size: Size = (288, 384),
     seed: int = 0,
@@ -122,12 +132,11 @@ def write_scene_shards(
 
     Args and returns as in `write_shards`.
     """
-    material = Material(avatars, mocap, backgrounds, split)
     jobs = [
         _Job(material, out / f"scenes-{i:05d}.npz", i, seed, size, SCENES_PER_SHARD, 1)
         for i in range(_num_shards(num_scenes, SCENES_PER_SHARD))
     ]
-    return _run(_write_scene_shard, jobs, workers=workers, progress=progress)
+    return run_jobs(_write_scene_shard, jobs, workers=workers, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -151,9 +160,20 @@ def _num_shards(num_items: int, per_shard: int) -> int:
     return -(-num_items // per_shard)
 
 
-def _run(
-    write: Callable[[_Job], None], jobs: list[_Job], *, workers: int, progress: Progress
+def run_jobs(
+    write: Callable[[SomeJob], None], jobs: list[SomeJob], *, workers: int, progress: Progress
 ) -> list[Path]:
+    """Write every job's file that is not there yet, in several processes if asked.
+
+    Args:
+        write: Writes one file, which appears complete.
+        jobs: At least one; all in one folder.
+        workers: Processes; 1 works in this one.
+        progress: Called with the finished fraction and words.
+
+    Returns:
+        The files of all jobs.
+    """
     jobs[0].path.parent.mkdir(parents=True, exist_ok=True)
     missing = [job for job in jobs if not job.path.exists()]
     finished = len(jobs) - len(missing)
@@ -163,7 +183,9 @@ def _run(
     return [job.path for job in jobs]
 
 
-def _worked_off(write: Callable[[_Job], None], jobs: list[_Job], workers: int) -> Iterator[_Job]:
+def _worked_off(
+    write: Callable[[SomeJob], None], jobs: list[SomeJob], workers: int
+) -> Iterator[SomeJob]:
     if workers <= 1:
         for job in jobs:
             write(job)
@@ -178,9 +200,14 @@ def _worked_off(write: Callable[[_Job], None], jobs: list[_Job], workers: int) -
 
 
 @lru_cache(maxsize=1)
-def _library(material: Material) -> Library:
+def library_of(material: Material) -> Library:
+    """The material, opened once in every process."""
     return open_library(
-        material.avatars, material.mocap, material.backgrounds, split=material.split
+        material.avatars,
+        material.mocap,
+        material.backgrounds,
+        split=material.split,
+        without=material.without,
     )
 
 
@@ -207,7 +234,7 @@ def _random_clip(
     job: _Job, item: int
 ) -> tuple[NDArray[np.uint8], Annotation, str, NDArray[np.float64]]:
     """One clip; drawn anew while too little of its main person can be seen."""
-    library, renderer = _library(job.material), _renderer(job.size)
+    library, renderer = library_of(job.material), _renderer(job.size)
     for attempt in range(_ATTEMPTS):
         rng = job.random(item, attempt)
         spacing = np.exp(rng.uniform(np.log(_SHORTEST_SPACING_S), np.log(_LONGEST_SPACING_S)))
@@ -244,7 +271,7 @@ def _random_scene(
     job: _Job, item: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """A picture with the boxes (P, 4) and visible fractions (P,) of the people inside it."""
-    library, renderer = _library(job.material), _renderer(job.size)
+    library, renderer = library_of(job.material), _renderer(job.size)
     rng = job.random(item)
     scene = random_crowd_scene(rng, library, size=job.size)
     rendered = renderer.render(scene)

@@ -95,6 +95,17 @@ def mesh_boxes(actor: Actor, camera: Camera, times: NDArray[np.integer]) -> NDAr
     return np.stack([clipped_box(points, camera.size) for points in project(camera, vertices)])
 
 
+def head_boxes(scene: Scene, actor: Actor) -> NDArray[np.float32]:
+    """Boxes (N, 4) xyxy around one person's head, wherever it lies; NaN behind the camera."""
+    times, camera = scene.truth_times, scene.camera
+    seen = Camera(camera.matrices[times], camera.eyes[times], camera.size)
+    vertices = posed_vertices(actor.avatar, actor.skin[times])[:, actor.avatar.on_head]
+    points = project(seen, vertices)
+    boxes = np.concatenate([points[..., :2].min(axis=1), points[..., :2].max(axis=1)], axis=-1)
+    boxes[points[..., 2].min(axis=1) <= 0.1] = np.nan
+    return boxes.astype(np.float32)
+
+
 def clipped_box(points: NDArray[np.floating], size: Size) -> NDArray[np.float64]:
     """Box (4,) around projected points (V, 3) in front of the camera, cut at the picture."""
     seen = points[points[:, 2] > 0.1, :2]
