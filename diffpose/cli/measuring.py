@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from diffpose.kinematics.measure import MeasureSettings
     from diffpose.kinematics.records import Measurements
     from diffpose.poses import PoseSequence
-    from diffpose.report.content import KeyFrame, Moment
 
 _POSES = typer.Argument(metavar="POSES", help="JSON file of `infer`.")
 _TASKS = "What else to look for: gait, squat, curl, jump, centre_of_mass."
@@ -74,6 +74,8 @@ def report(
     from diffpose.report.content import ReportContent, choose_moments, describe_making
     from diffpose.report.html import write_html
     from diffpose.report.pdf import write_pdf
+    from diffpose.report.pictures import picture_moments
+    from diffpose.video.decode import Video
 
     if output.suffix not in (".html", ".pdf"):
         raise SettingsError(f"Expected an output ending in .html or .pdf, got {output.name}.")
@@ -91,8 +93,14 @@ def report(
     )
     if video is not None:
         moments = choose_moments(content.drawn(), measured)
-        pictures = _pictures(video, read, sequence, moments, blur=blur_faces)
-        content = ReportContent(**{**vars(content), "key_frames": tuple(pictures)})
+        with Video(video) as opened:
+            if opened.info.video_id != read.info.video_id:
+                raise InputError(
+                    f"Expected the video whose poses these are ({read.info.path.name}), got "
+                    f"another file, {video.name}; name that video."
+                )
+            pictures = picture_moments(opened, read.sequences, sequence, moments, blur=blur_faces)
+        content = replace(content, key_frames=tuple(pictures))
     (write_html if output.suffix == ".html" else write_pdf)(output, content)
     typer.echo(f"{len(measured.quantities)} numbers, {len(content.key_frames)} pictures: {output}")
 
@@ -144,38 +152,3 @@ def _table(measured: Measurements) -> str:
         cells = [number(x) for x in (event.time_s, event.time_s, event.low, event.high)]
         writer.writerow(["event", f"{event.kind} {event.side}".strip(), "s", *cells, 0])
     return lines.getvalue()
-
-
-def _pictures(
-    path: Path, content: NativePoses, sequence: PoseSequence, moments: list[Moment], *, blur: bool
-) -> list[KeyFrame]:
-    from diffpose.draw import draw_pose
-    from diffpose.privacy import blur_circles, heads_by_frame
-    from diffpose.report.content import KeyFrame, view_of_person
-    from diffpose.video.decode import Video
-
-    times = content.info.times_s[sequence.frames]
-    heads = heads_by_frame(content.sequences, content.info) if blur else {}
-    shown = []
-    with Video(path) as video:
-        if video.info.video_id != content.info.video_id:
-            raise InputError(
-                f"Expected the video whose poses these are ({content.info.path.name}), got another "
-                f"file, {path.name}; name that video."
-            )
-        for moment in moments:
-            row = int(np.argmin(np.abs(times - moment.time_s)))
-            frame = int(sequence.frames[row])
-            picture = video.frame(frame)
-            if frame in heads:
-                picture = blur_circles(picture, heads[frame])
-            drawn = draw_pose(
-                picture,
-                sequence.keypoints[row],
-                skeleton=sequence.skeleton,
-                confidence=sequence.confidence[row],
-                covariance=sequence.covariance[row],
-            )
-            view = view_of_person(drawn, sequence.keypoints[row])
-            shown.append(KeyFrame(view, moment.caption, moment.time_s))
-    return shown
