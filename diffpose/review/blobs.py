@@ -75,9 +75,17 @@ def unpack_boxes(track_id: int, data: bytes) -> Track:
     return Track(track_id, table[:, 0].astype(np.int32), table[:, 1:5], table[:, 5])
 
 
+def video_to_row(info: VideoInfo) -> tuple[str | int | bytes, ...]:
+    """Id, path, width, height, times (f64 bytes) and details (JSON)."""
+    details = {"warnings": list(info.warnings), "names": list(info.names)}
+    times_s = info.times_s.astype("<f8").tobytes()
+    place = info.video_id, str(info.path)
+    return (*place, info.width, info.height, times_s, json.dumps(details))
+
+
 def video_from_row(row: Sequence[Any]) -> VideoInfo:
-    """A video from its path, id, width, height, times and details as the project keeps them."""
-    path, video_id, width, height, times_s, details = row
+    """The video that `video_to_row` wrote."""
+    video_id, path, width, height, times_s, details = row
     more = json.loads(details)
     return VideoInfo(
         path=Path(path),

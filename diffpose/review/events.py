@@ -334,10 +334,11 @@ def undo_stacks(events: Iterable[Event], author: str) -> tuple[list[Event], list
             source, target = (
                 (undoable, redoable) if isinstance(action, Undo) else (redoable, undoable)
             )
-            found = [item for item in source if item.event_id == action.event_id]
-            for item in found:
-                source.remove(item)
-                target.append(item)
+            # Nearly always the last one: looked for from the end.
+            for index in reversed(range(len(source))):
+                if source[index].event_id == action.event_id:
+                    target.append(source.pop(index))
+                    break
         else:
             undoable.append(event)
             redoable.clear()

@@ -11,6 +11,7 @@ import numpy as np
 
 from diffpose.errors import CorrectionError, ProjectError
 from diffpose.poses import PoseSequence, Provenance, Track, VideoInfo
+from diffpose.review.alternatives import Alternative, cluster
 from diffpose.review.checks import check_action, check_suggestion, describe
 from diffpose.review.corrections import ReviewedTrack
 from diffpose.review.events import (
@@ -18,6 +19,7 @@ from diffpose.review.events import (
     Action,
     Event,
     Redo,
+    SetPose,
     Undo,
     frames_of,
     undo_stacks,
@@ -195,6 +197,7 @@ class ReviewSession:
         kept = settled(reviewed)[rows]
         return replace(
             answer,
+            frames=tuple(int(frame) for frame in answer.frames),
             keypoints=np.where(kept[..., None], reviewed.poses.keypoints[rows], answer.keypoints),
             covariance=np.where(
                 kept[..., None, None], reviewed.poses.covariance[rows], answer.covariance
@@ -211,12 +214,45 @@ class ReviewSession:
             kept = settled(reviewed)[rows]
             action = AcceptSuggestion(
                 track_id=suggestion.track_id,
-                frames=tuple(int(frame) for frame in suggestion.frames),
+                frames=suggestion.frames,
                 keypoints=np.where(kept[..., None], np.nan, suggestion.keypoints),
                 covariance=np.asarray(suggestion.covariance, np.float32),
                 confidence=np.asarray(suggestion.confidence, np.float32),
             )
             return self.apply(action, suggestion.revision, tab=tab)
+
+    def alternatives(self, track_id: int, frame: int) -> list[Alternative]:
+        """Other poses that the model holds to be possible; none without hypotheses."""
+        if self._hypotheses is None:
+            return []
+        with self._lock:
+            track = self._track(track_id)
+            placed = placed_near(track.reviewed(), frame, 0)
+            swapped = bool(track.swapped(np.array([frame]))[0])
+            skeleton = track.predictions.skeleton
+        hypotheses = self._hypotheses(track_id, frame)
+        if swapped:
+            hypotheses = replace(
+                hypotheses,
+                keypoints=hypotheses.keypoints[:, skeleton.mirror],
+                confidence=hypotheses.confidence[:, skeleton.mirror],
+            )
+        return cluster(hypotheses, skeleton, {k: xy for (_, k), xy in placed.items()})
+
+    def take(
+        self,
+        alternative: Alternative,
+        *,
+        track_id: int,
+        frame: int,
+        seen_revision: int | None = None,
+        tab: str = "",
+    ) -> Change:
+        """Put the keypoints in which an alternative differs where it has them."""
+        keypoints = np.full(alternative.keypoints.shape, np.nan, np.float32)
+        changed = list(alternative.keypoints_changed)
+        keypoints[changed] = alternative.keypoints[changed]
+        return self.apply(SetPose(track_id, frame, keypoints), seen_revision, tab=tab)
 
     def queue(self, *, target_px: float, track_id: int | None = None) -> list[ReviewItem]:
         """Frames worth a click, best first, over all tracks or one."""

@@ -23,6 +23,7 @@ from diffpose.review.blobs import (
     split_chunks,
     unpack_boxes,
     video_from_row,
+    video_to_row,
 )
 from diffpose.review.database import Database
 from diffpose.review.events import (
@@ -113,25 +114,17 @@ class Store:
 
     def add_video(self, info: VideoInfo) -> None:
         """Make a video known, or update where it lies."""
-        details = {"warnings": list(info.warnings), "names": list(info.names)}
         with self._database.transaction():
             self._database.execute(
                 "INSERT INTO videos VALUES (?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (video_id) DO UPDATE SET path = excluded.path",
-                (
-                    info.video_id,
-                    str(info.path),
-                    info.width,
-                    info.height,
-                    info.times_s.astype("<f8").tobytes(),
-                    json.dumps(details),
-                ),
+                video_to_row(info),
             )
 
     def videos(self) -> list[VideoInfo]:
         """The project's videos, each with its last known path."""
         rows = self._database.all(
-            "SELECT path, video_id, width, height, times_s, details FROM videos ORDER BY rowid"
+            "SELECT video_id, path, width, height, times_s, details FROM videos ORDER BY rowid"
         )
         return [video_from_row(row) for row in rows]
 
@@ -160,12 +153,12 @@ class Store:
     def video_of(self, track_id: int) -> VideoInfo:
         """The video that a track belongs to."""
         rows = self._database.all(
-            "SELECT path, v.video_id, width, height, times_s, details "
+            "SELECT v.video_id, path, width, height, times_s, details "
             "FROM videos v JOIN tracks t ON t.video_id = v.video_id WHERE track_id = ?",
             track_id,
         )
         if not rows:
-            raise ProjectError(f"The project has no track {track_id}; it has {self.track_ids()}.")
+            raise self._no_track(track_id)
         return video_from_row(rows[0])
 
     def boxes_of(self, track_id: int) -> Track | None:
@@ -231,7 +224,9 @@ class Store:
     def predictions(self, track_id: int, revision: int | None = None) -> PoseSequence:
         """What the model said of a track: lastly, or in one of `prediction_revisions`."""
         known = self.prediction_revisions(track_id)
-        chosen = (known[-1] if known else None) if revision is None else revision
+        if not known:
+            raise self._no_track(track_id)
+        chosen = known[-1] if revision is None else revision
         if chosen not in known:
             raise ProjectError(
                 f"The project has no predictions of track {track_id} at revision {chosen}; "
@@ -380,6 +375,8 @@ class Store:
 
     def _append(self, action: Action, author: str, tab: str, made_at: datetime | None) -> Event:
         now = made_at or self._clock()
+        if action.track_id not in self.track_ids():
+            raise self._no_track(action.track_id)
         revision = self._next_revision()
         event_id = self._database.execute(
             "INSERT INTO events (revision, track_id, author, made_at, kind, action, tab) "
@@ -395,6 +392,9 @@ class Store:
             ),
         )
         return Event(event_id, revision, author, now, action, tab)
+
+    def _no_track(self, track_id: int) -> ProjectError:
+        return ProjectError(f"The project has no track {track_id}; it has {self.track_ids()}.")
 
     def _next_revision(self) -> int:
         self._database.execute("UPDATE project SET revision = revision + 1")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from diffpose.errors import CorrectionError, ProjectError, StaleRevisionError
-from diffpose.poses import Origin, VideoInfo
+from diffpose.poses import Hypotheses, Origin, VideoInfo
 from diffpose.review.corrections import fold
 from diffpose.review.events import (
     AcceptSuggestion,
@@ -184,7 +184,7 @@ def test_actions_that_mean_nothing_are_refused_and_leave_no_trace(store, action,
         session.apply(action)
 
     assert store.events() == []
-    with pytest.raises(ProjectError, match="revision None"):
+    with pytest.raises(ProjectError, match=r"no track 3; it has \[0\]"):
         session.apply(replace(MOVE, track_id=3))
 
 
@@ -388,3 +388,31 @@ def test_an_accepted_suggestion_leaves_settled_keypoints_open_in_the_log(store):
     action = store.events()[-1].action
     assert isinstance(action, AcceptSuggestion)
     assert np.isnan(action.keypoints[1, 1]).all()
+
+
+def test_an_alternative_is_taken_where_it_differs_and_knows_the_reviewers_sides(tmp_path):
+    given = predictions(skeleton=HALPE26)
+    left, right = HALPE26.index("left_wrist"), HALPE26.index("right_wrist")
+    usual = given.keypoints[2]
+    other = usual.copy()
+    other[left] += 300
+    several = np.stack([usual] * 6 + [other] * 2)
+
+    def hypotheses(track_id, frame):
+        return Hypotheses(frame, several, np.ones(several.shape[:2]))
+
+    with project(tmp_path / "a.diffpose", given) as store:
+        assert ReviewSession(store).alternatives(0, 4) == []
+        session = ReviewSession(store, hypotheses=hypotheses)
+        (found,) = session.alternatives(0, 4)
+        assert found.share == pytest.approx(0.25)
+        session.apply(Swap(0, 4, 4))
+        (mirrored,) = session.alternatives(0, 4)
+        session.take(mirrored, track_id=0, frame=4)
+
+        poses = session.reviewed(0).poses
+        assert left in found.keypoints_changed
+        assert right in mirrored.keypoints_changed
+        np.testing.assert_allclose(poses.keypoints[2, right], other[left])
+        np.testing.assert_array_equal(poses.keypoints[2, 0], usual[0])
+        assert session.reviewed(0).corrected.sum() == len(mirrored.keypoints_changed)

@@ -2,6 +2,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from diffpose.errors import CorrectionError, ProjectError, StaleRevisionError
 from diffpose.poses import Provenance, Track, VideoInfo
 from diffpose.review import migrations
+from diffpose.review.blobs import skeleton_to_json, split_chunks
 from diffpose.review.corrections import fold
 from diffpose.review.events import Confirm, Hide, Move, Swap, to_dict
 from diffpose.review.store import Store
@@ -155,6 +157,8 @@ def test_a_track_belongs_to_one_video(tmp_path):
             store.add_predictions(predictions(), video_id="def")
         with pytest.raises(ProjectError, match="no track 5"):
             store.video_of(5)
+        with pytest.raises(ProjectError, match="no track 5"):
+            store.append(Hide(5, 4, 0))
         with pytest.raises(ProjectError, match="revision 9"):
             store.predictions(0, 9)
 
@@ -180,18 +184,27 @@ def test_a_file_of_the_first_schema_is_brought_up_to_date(tmp_path):
     migrations.migrate(old, clock=clock, name="old", target=1)
     old.execute("INSERT INTO videos VALUES ('abc', 'v.mp4', 4, 4, x'', '{}')")
     old.execute("INSERT INTO tracks VALUES (0, 'abc')")
+    given = predictions()
     old.execute(
-        "INSERT INTO events VALUES (1, 1, 0, 'me', ?, 'move', ?)",
+        "INSERT INTO predictions VALUES (1, 0, ?, 'null', ?)",
+        (skeleton_to_json(given.skeleton), clock().isoformat()),
+    )
+    for chunk in split_chunks(given):
+        old.execute("INSERT INTO prediction_chunks VALUES (1, 0, ?, ?, ?, ?, ?, ?)", chunk)
+    old.execute(
+        "INSERT INTO events VALUES (1, 2, 0, 'me', ?, 'move', ?)",
         (clock().isoformat(), json.dumps(to_dict(MOVE))),
     )
-    old.execute("UPDATE project SET revision = 1")
+    old.execute("UPDATE project SET revision = 2")
     old.close()
 
     with Store(path, clock=clock, read_only=True) as store:
         assert [e.action for e in store.events()] == [MOVE]
     with Store(path, clock=clock) as store:
         assert [e.action for e in store.events()] == [MOVE]
-        store.append(MOVE)
+        assert same(fold(store.predictions(0), store.events()),
+                    fold(given, store.events()))  # fmt: skip
+        assert store.append(MOVE).revision == 3
 
     raw = sqlite3.connect(path)
     steps = raw.execute("SELECT version FROM migrations ORDER BY version").fetchall()
@@ -345,3 +358,33 @@ def test_a_copy_is_whole_and_never_replaces_a_file(tmp_path):
     with Store(tmp_path / "b.diffpose", clock=clock) as copy:
         assert [e.action for e in copy.events()] == [MOVE]
         assert copy.predictions(0).keypoints.shape == (6, K, 2)
+
+
+def test_writers_side_by_side_lose_nothing(tmp_path):
+    path = tmp_path / "a.diffpose"
+
+    def write(author):
+        with Store(path, clock=clock) as store:
+            for number in range(8):
+                store.append(Move(0, 2 + number % 6, 0, (number, 0)), author=author)
+
+    project(path).close()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, "abcd"))
+
+    with Store(path, clock=clock) as store:
+        log = store.events()
+        assert [e.revision for e in log] == list(range(2, 2 + 32))
+        for author in "abcd":
+            xs = [e.action.xy[0] for e in log if e.author == author and isinstance(e.action, Move)]
+            assert xs == list(range(8))
+
+
+def test_a_new_file_opened_twice_at_once_is_made_once(tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(lambda _: Store(tmp_path / "a.diffpose", clock=clock), range(4)))
+
+    assert {store.name for store in stores} == {"a"}
+    assert stores[0]._database.all("SELECT count(*) FROM migrations") == [(2,)]
+    for store in stores:
+        store.close()
