@@ -22,6 +22,7 @@ from diffpose.formats.common import (
 )
 from diffpose.formats.cvat import write_cvat
 from diffpose.formats.deeplabcut import write_deeplabcut_csv, write_deeplabcut_h5
+from diffpose.formats.motion import intervals_path, people_in_motion, write_angles
 from diffpose.formats.native import write_native
 from diffpose.formats.opensim import trc_paths, write_trc
 from diffpose.formats.posetrack_poses import write_posetrack_poses
@@ -140,6 +141,11 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
         lambda p, s, i, o, e: write_trc(p, s, i, metres_per_px=e.metres_per_px),
         "confidence, uncertainty",
     ),
+    "mot": ExportFormat(
+        "OpenSim motion: joint angles (MOT)", ".mot",
+        lambda p, s, i, o, e: write_angles(p, s, i),
+        "keypoints; the angles' intervals are in a second file",
+    ),
     "c3d": ExportFormat(
         "C3D", ".c3d", lambda p, s, i, o, e: write_c3d(p, s, i, o, metres_per_px=e.metres_per_px),
         "confidence, the direction of the uncertainty; uneven times are refused",
@@ -163,8 +169,12 @@ def preview_export(
     """What `export_sequences` will write, without writing."""
     chosen, path = _format(format_name), Path(path)
     check_sequences(sequences, info)
-    people = [s for s in sequences if len(s)]
-    main = trc_paths(path, people) if format_name == "trc" and people else [path]
+    main = [path]
+    if format_name == "trc":
+        main = trc_paths(path, [s for s in sequences if len(s)]) or main
+    if format_name == "mot":
+        main = trc_paths(path, people_in_motion(sequences)) or main
+        main += [intervals_path(target) for target in main]
     names = [target.name for target in main]
     if format_name == "dlc-csv":
         names.append(f"{path.stem}_variances.csv")
