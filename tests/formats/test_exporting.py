@@ -135,14 +135,14 @@ def test_a_file_grows_by_a_bounded_number_of_bytes_per_value(tmp_path, name):
     assert (sizes[1] - sizes[0]) / values < 320
 
 
-@pytest.mark.parametrize("name", sorted({*ALL} - {"trc", "c3d"}))
+@pytest.mark.parametrize("name", sorted({*ALL} - {"trc", "mot", "c3d"}))
 def test_nobody_is_written(tmp_path, name):
     export_sequences(name, tmp_path / "out", [], VIDEO, PROVENANCE)
 
     assert "out" in names(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["trc", "c3d"])
+@pytest.mark.parametrize("name", ["trc", "mot", "c3d"])
 def test_nobody_is_refused_where_a_file_cannot_be_empty(tmp_path, name):
     with pytest.raises(FormatError, match="got none"):
         export_sequences(name, tmp_path / "out", [], VIDEO, PROVENANCE)
