@@ -13,17 +13,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffpose.diffusion.ensemble import combine
-from diffpose.diffusion.sampler import hypothesis_noise, sample_ddim
+from diffpose.diffusion.sampler import (
+    Constraint,
+    hypothesis_noise,
+    sample_ddim,
+    unconstrained,
+)
 from diffpose.diffusion.schedule import cosine_schedule
-from diffpose.errors import SettingsError, WeightsError
+from diffpose.errors import FormatError, SettingsError, WeightsError
+from diffpose.evaluation.calibration import IDENTITY, Calibration
+from diffpose.evaluation.statements import Predictions
 from diffpose.geometry import apply_affine, apply_affine_covariance, invert_affine
 from diffpose.model.config import preset
 from diffpose.model.decoder import Features
 from diffpose.model.network import DiffPose
-from diffpose.model.weights import load_weights
+from diffpose.model.weights import load_calibration, load_weights
 from diffpose.poses import SamplingConfig
 from diffpose.skeleton import Skeleton
-from diffpose.tensorfile import file_hash
+from diffpose.tensorfile import tensors_hash
 
 STRIDE = 4
 _ROWS_AT_ONCE = 64  # windows x hypotheses in one call of the decoder: bounds the memory
@@ -38,8 +45,9 @@ class PoseBatch:
 
     Attributes:
         keypoints: (B, K, 2) video pixels.
-        confidence: (B, K) in 0..1.
-        covariance: (B, K, 2, 2) px^2.
+        confidence: (B, K) in 0..1, calibrated where the weights carry a calibration, else the
+            peak of the mean heatmap.
+        covariance: (B, K, 2, 2) px^2, calibrated likewise, else the spread of the heatmap.
         hypotheses: (B, S, K, 2) video pixels.
         heatmaps: (B, K, h, w) f32 in 0..1, mean over hypotheses and steps, in the crop's frame.
     """
@@ -64,14 +72,24 @@ class Estimator:
         network: In evaluation mode.
         weights_hash: Names the weights in exports and caches.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
+        calibration: Applied to the confidence and covariance of every pose. Its digest is added
+            to the hash, so that poses of another calibration are never taken from a job folder.
     """
 
-    def __init__(self, network: DiffPose, *, weights_hash: str, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        network: DiffPose,
+        *,
+        weights_hash: str,
+        device: str = "cpu",
+        calibration: Calibration = IDENTITY,
+    ) -> None:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise SettingsError(f"Device {device!r} was asked for, but no GPU is here; use cpu.")
         self.device = torch.device(device)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
-        self.weights_hash = weights_hash
+        self.calibration = calibration
+        self.weights_hash = weights_hash + (f"-{calibration.digest}" if calibration.groups else "")
         config = network.config
         self.config = config
         self.skeleton: Skeleton = config.keypoints
@@ -81,8 +99,17 @@ class Estimator:
         self._turn = threading.Lock()
 
     @classmethod
-    def load(cls, path: Path | None = None, *, device: str = "cpu") -> Estimator:
+    def load(
+        cls, path: Path | None = None, *, device: str = "cpu", calibrated: bool = True
+    ) -> Estimator:
         """The estimator of a weights file; None takes the weights that DiffPose ships.
+
+        Its hash is over the tensors, not over what the file says of them.
+
+        Args:
+            path: The file.
+            device: ``cpu``, ``cuda`` or ``cuda:N``.
+            calibrated: Apply the file's calibration, if it has one.
 
         Raises:
             WeightsError: The file is missing, damaged or of another model.
@@ -93,7 +120,14 @@ class Estimator:
                 "The embedded weights are missing from assets/weights; "
                 "get the complete repository or name a weights file."
             )
-        return cls(load_weights(chosen), weights_hash=file_hash(chosen), device=device)
+        network, text = load_weights(chosen), load_calibration(chosen) if calibrated else None
+        try:
+            calibration = IDENTITY if text is None else Calibration.from_json(text)
+        except FormatError as error:
+            raise WeightsError(f"{chosen.name}: {error}") from None
+        return cls(
+            network, weights_hash=tensors_hash(chosen), device=device, calibration=calibration
+        )
 
     @classmethod
     def untrained(cls, name: str, *, seed: int = 0, device: str = "cpu") -> Estimator:
@@ -141,6 +175,7 @@ class Estimator:
         sampling: SamplingConfig,
         *,
         seeds: Sequence[int] | None = None,
+        constrain: Constraint = unconstrained,
         on_step: Callable[[int, PoseBatch], None] | None = None,
     ) -> PoseBatch:
         """Poses of B windows from S noise samples each, denoised in K steps.
@@ -151,6 +186,8 @@ class Estimator:
             sampling: K, S and the seed.
             seeds: A number for each window; with ``sampling.seed`` it fixes the window's noise.
                 None: 0 for all.
+            constrain: Imposes what a reviewer knows on every clean prediction (B * S, K, h, w),
+                the hypotheses of a window in a row (`diffpose.diffusion.conditioning`).
             on_step: Told the poses after every step but the last, for showing them early.
 
         Returns:
@@ -172,7 +209,7 @@ class Estimator:
         def report(done: int, x_0: Tensor) -> None:
             total.add_(self._heatmaps(x_0, hypotheses).mean(dim=1))
             if on_step is not None and done < sampling.num_steps:
-                on_step(done, self._assemble(x_0, total / done, affines, hypotheses))
+                on_step(done, self._assemble(x_0, total / done, affines, hypotheses, done))
 
         with self._turn:
             x_0 = sample_ddim(
@@ -180,9 +217,11 @@ class Estimator:
                 noise.flatten(0, 1).to(self.device),
                 self._schedule,
                 num_steps=sampling.num_steps,
+                constrain=constrain,
                 on_step=report,
             )
-        return self._assemble(x_0, total / sampling.num_steps, affines, hypotheses)
+        steps = sampling.num_steps
+        return self._assemble(x_0, total / steps, affines, hypotheses, steps)
 
     def _heatmaps(self, x_0: Tensor, hypotheses: int) -> Tensor:
         return self.network.heatmaps(x_0).unflatten(0, (-1, hypotheses)).contiguous()
@@ -197,7 +236,7 @@ class Estimator:
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _assemble(
-        self, x_0: Tensor, mean: Tensor, affines: NDArray[np.float64], hypotheses: int
+        self, x_0: Tensor, mean: Tensor, affines: NDArray[np.float64], hypotheses: int, steps: int
     ) -> PoseBatch:
         heatmaps = self._heatmaps(x_0, hypotheses)
         pose = combine(heatmaps, stride=STRIDE, sigma=self.config.sigma, mean=mean)
@@ -209,12 +248,20 @@ class Estimator:
             return np.stack(moved).astype(np.float32)
 
         spreads = zip(to_video, pose.covariance.cpu().numpy(), strict=True)
+        covariance = np.stack([apply_affine_covariance(a, c) for a, c in spreads])
+        stated = self.calibration.apply(
+            Predictions(
+                self.skeleton,
+                carry(pose.keypoints),
+                pose.confidence.cpu().numpy(),
+                covariance.astype(np.float32),
+                np.full(len(covariance), float(steps * hypotheses)),
+            )
+        )
         return PoseBatch(
-            keypoints=carry(pose.keypoints),
-            confidence=pose.confidence.cpu().numpy(),
-            covariance=np.stack([apply_affine_covariance(a, c) for a, c in spreads]).astype(
-                np.float32
-            ),
+            keypoints=stated.keypoints,
+            confidence=stated.confidence,
+            covariance=stated.covariance,
             hypotheses=carry(pose.hypotheses),
             heatmaps=pose.heatmaps.cpu().numpy(),
         )

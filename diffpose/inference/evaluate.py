@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -9,8 +10,10 @@ from numpy.typing import NDArray
 
 from diffpose.data.sources import Example, Source
 from diffpose.evaluation.pck import limb_pck, pck, torso_sizes
+from diffpose.evaluation.statements import Predictions, join
 from diffpose.geometry import crop_affine, union_box
 from diffpose.inference.estimator import Estimator
+from diffpose.model.decoder import Features
 from diffpose.poses import SamplingConfig
 from diffpose.skeleton import Skeleton
 from diffpose.video.crop import cut_crop
@@ -41,16 +44,67 @@ def estimate_source(
         annotated.
     """
     found, truths = [], []
+    for rows, examples, affines, features in _encoded(estimator, source, boxes):
+        found.append(estimator.sample(features, affines, sampling, seeds=rows).keypoints)
+        truths.append(np.stack([e.keypoints[len(e.frames) // 2] for e in examples]))
+    return np.concatenate(found), np.concatenate(truths)
+
+
+def predict_source(
+    estimator: Estimator,
+    source: Source,
+    samplings: Sequence[SamplingConfig],
+    *,
+    boxes: BoxSource,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> tuple[list[Predictions], NDArray[np.float32], NDArray[np.uint8] | None]:
+    """What the estimator states of every example's middle frame, encoded once for all settings.
+
+    Args:
+        estimator: Calibrated or not.
+        source: Stills or clips; a still's frame is repeated through the window.
+        samplings: K, E and seed of each setting.
+        boxes: Where each person's box comes from.
+        progress: Told the finished fraction.
+
+    Returns:
+        Predictions of each setting; truths (N, K, 2), NaN where not annotated or outside the
+        picture; visibility (N, K) as in `Example`, None where the source knows none.
+    """
+    parts: list[list[Predictions]] = [[] for _ in samplings]
+    truths, visibility = [], []
+    for rows, examples, affines, features in _encoded(estimator, source, boxes):
+        for kept, sampling in zip(parts, samplings, strict=True):
+            poses = estimator.sample(features, affines, sampling, seeds=rows)
+            draws = np.full(len(poses), float(sampling.num_steps * sampling.num_hypotheses))
+            kept.append(
+                Predictions(
+                    estimator.skeleton, poses.keypoints, poses.confidence, poses.covariance, draws
+                )
+            )
+        for example in examples:
+            middle = len(example.frames) // 2
+            truth = example.keypoints[middle]
+            if example.visibility is not None:
+                visibility.append(example.visibility[middle])
+                truth = np.where(visibility[-1][:, None] > 0, truth, np.nan)
+            truths.append(truth)
+        progress((rows[-1] + 1) / len(source))
+    known = np.stack(visibility) if visibility else None
+    return [join(kept) for kept in parts], np.stack(truths).astype(np.float32), known
+
+
+def _encoded(
+    estimator: Estimator, source: Source, boxes: BoxSource
+) -> Iterator[tuple[list[int], list[Example], NDArray[np.float64], Features]]:
+    """A batch after the other: row numbers, examples, crops' affines and features."""
     for start in range(0, len(source), _BATCH):
-        rows = range(start, min(start + _BATCH, len(source)))
+        rows = list(range(start, min(start + _BATCH, len(source))))
         examples = [source[row] for row in rows]
         affines = np.stack([_crop(estimator, example, boxes) for example in examples])
         pairs = zip(examples, affines, strict=True)
         crops = np.stack([_window(estimator, example, affine) for example, affine in pairs])
-        features = estimator.encode(crops)
-        found.append(estimator.sample(features, affines, sampling, seeds=list(rows)).keypoints)
-        truths.append(np.stack([e.keypoints[len(e.frames) // 2] for e in examples]))
-    return np.concatenate(found), np.concatenate(truths)
+        yield rows, examples, affines, estimator.encode(crops)
 
 
 def _crop(estimator: Estimator, example: Example, boxes: BoxSource) -> NDArray[np.float64]:

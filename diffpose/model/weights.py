@@ -16,7 +16,7 @@ from diffpose.model.backbone import ConvBackbone, VitBackbone
 from diffpose.model.config import ModelConfig
 from diffpose.model.network import DiffPose
 from diffpose.pyramid import fill_pyramid, read_tensors
-from diffpose.tensorfile import load_tensors, save_tensors
+from diffpose.tensorfile import load_tensors, save_tensors, tensors_hash
 
 FORMAT = "diffpose-weights-1"
 
@@ -74,6 +74,38 @@ def load_weights(path: Path) -> DiffPose:
     network = DiffPose(config)
     _fill(network, tensors, path.name)
     return network.eval()
+
+
+def load_calibration(path: Path) -> str | None:
+    """What `save_calibration` wrote into a weights file; None where nothing was.
+
+    Raises:
+        WeightsError: The file is damaged, or its calibration was fitted to other tensors.
+    """
+    _, metadata = load_tensors(path)
+    if "calibration" not in metadata:
+        return None
+    if metadata.get("calibrated") != tensors_hash(path):
+        raise WeightsError(
+            f"{path.name} carries the calibration of other weights; run `diffpose calibrate` on it."
+        )
+    return metadata["calibration"]
+
+
+def save_calibration(path: Path, calibration: str, *, output: Path) -> None:
+    """Copy a weights file with another calibration; its tensors and other metadata stay.
+
+    Args:
+        path: A weights file.
+        calibration: JSON text (`diffpose.evaluation.calibration.Calibration.to_json`).
+        output: Where to write; may be ``path``.
+
+    Raises:
+        WeightsError: ``path`` is damaged or ``output`` cannot be written.
+    """
+    tensors, metadata = load_tensors(path)
+    fitted_to = {"calibration": calibration, "calibrated": tensors_hash(path)}
+    save_tensors(output, tensors, metadata | fitted_to)
 
 
 def _fill(network: DiffPose, tensors: Mapping[str, Tensor], name: str) -> None:

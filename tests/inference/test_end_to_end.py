@@ -19,7 +19,7 @@ from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
 from diffpose.model.weights import save_weights
 from diffpose.poses import SamplingConfig, Track
-from diffpose.tensorfile import file_hash
+from diffpose.tensorfile import tensors_hash
 from tests.fakes import FakeVideo, box_around, draw_dots
 
 SAMPLING = SamplingConfig(num_steps=2, num_hypotheses=2, seed=3)
@@ -96,5 +96,5 @@ def test_the_command_line_from_weights_and_pictures_to_a_file(
     assert [run.exit_code for run in runs] == [0, 0], runs[0].stderr
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     poses = read_native(tmp_path / "a")
-    assert poses.provenance.weights == file_hash(weights)
+    assert poses.provenance.weights == tensors_hash(weights)
     assert poses.order == ((0, 1), (0, 0))

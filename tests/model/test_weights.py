@@ -12,12 +12,14 @@ from diffpose.errors import WeightsError
 from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
 from diffpose.model.weights import (
+    load_calibration,
     load_conv_weights,
     load_vit_weights,
     load_weights,
+    save_calibration,
     save_weights,
 )
-from diffpose.tensorfile import file_hash, load_tensors
+from diffpose.tensorfile import file_hash, load_tensors, tensors_hash
 
 TINY = replace(
     preset("small"), name="tiny", crop_size=(64, 64), radius=0, width=32, strl_layers=1,
@@ -172,3 +174,29 @@ def test_a_classifier_of_another_network_is_refused(tmp_path):
     with pytest.raises(WeightsError, match="no convolutional backbone"):
         load_conv_weights(DiffPose(TINY_VIT), tmp_path / "other.pth")
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+
+
+def test_a_calibration_joins_the_file_and_leaves_the_tensors_and_their_hash(saved, tmp_path):
+    output = tmp_path / "calibrated.safetensors"
+
+    save_calibration(saved, "first", output=output)
+    save_calibration(output, "second", output=output)
+
+    assert load_calibration(saved) is None
+    assert load_calibration(output) == "second"
+    assert tensors_hash(output) == tensors_hash(saved)
+    assert file_hash(output) != file_hash(saved)
+    assert load_tensors(output)[1].items() >= load_tensors(saved)[1].items()
+    load_weights(output)
+
+
+def test_other_tensors_have_another_hash_and_refuse_the_calibration(saved):
+    before = tensors_hash(saved)
+    save_calibration(saved, "fitted", output=saved)
+    tensors, metadata = load_tensors(saved)
+    name = next(iter(tensors))
+    save_file(tensors | {name: tensors[name] + 1}, saved, metadata)
+
+    assert tensors_hash(saved) != before
+    with pytest.raises(WeightsError, match="other weights"):
+        load_calibration(saved)

@@ -1,0 +1,334 @@
+"""Calibration: stated uncertainty that comes true, fitted on poses whose truth is known.
+
+Two promises are kept. The 90 % ellipse of a covariance holds the true keypoint in 90 of 100 cases,
+and a confidence p means that the keypoint lies within a tenth of the torso of the truth p of the
+time. Errors have heavy tails (a left wrist taken for the right one), so the ellipse is scaled by
+the 90 % quantile of the misses, never by their variance.
+
+Both maps are linear in six features of a keypoint's statement, fitted for each joint group: the
+ellipse's log scale by quantile regression, the confidence's logit by logistic regression. All
+zeros, or a group that was not fitted, is the identity; little data stays close to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from diffpose.errors import FormatError
+from diffpose.evaluation.pck import torso_sizes
+from diffpose.evaluation.statements import (
+    LEVEL,
+    Predictions,
+    determinant,
+    group_columns,
+    log_miss,
+    within,
+)
+
+FEATURES = ("constant", "relative radius", "own logit", "pose logit", "torso", "single draw")
+"""What the maps are linear in: see `features`."""
+
+FORMAT = "diffpose-calibration-1"
+
+_PRIOR = 20.0  # keypoints that the identity weighs in a fit
+_SOFT = 0.05  # width of the quantile loss's rounded corner, in log scale
+_IDENTITY = np.zeros(len(FEATURES))
+
+
+@dataclass(frozen=True)
+class GroupMap:
+    """The maps of one joint group.
+
+    Attributes:
+        count: Keypoints that the fit has seen.
+        width: Weight of each feature in the logarithm of the ellipse's scale.
+        confidence: Weight of each feature that is added to the confidence's logit.
+    """
+
+    count: int
+    width: tuple[float, ...]
+    confidence: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """From what a network states to what comes true.
+
+    Attributes:
+        groups: The maps of each joint group; a group without is left as it is.
+        measured: What was measured on held-out poses, JSON values: for the app and for docs.
+    """
+
+    groups: Mapping[str, GroupMap] = field(default_factory=dict)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+    def apply(self, predictions: Predictions) -> Predictions:
+        """The predictions with calibrated confidence and covariance; the keypoints stay."""
+        if not self.groups:
+            return predictions
+        values = features(predictions)
+        width, shift = np.zeros(values.shape[:2]), np.zeros(values.shape[:2])
+        for name, columns in group_columns(predictions.skeleton).items():
+            if name in self.groups:
+                width[:, columns] = values[:, columns] @ np.array(self.groups[name].width)
+                shift[:, columns] = values[:, columns] @ np.array(self.groups[name].confidence)
+        covariance = predictions.covariance * np.exp(2 * width)[..., None, None]
+        confidence = _share(_logit(predictions.confidence) + shift)
+        return replace(
+            predictions,
+            confidence=confidence.astype(predictions.confidence.dtype),
+            covariance=covariance.astype(predictions.covariance.dtype),
+        )
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits that name the maps."""
+        maps = {name: [part.width, part.confidence] for name, part in self.groups.items()}
+        text = json.dumps(maps, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def to_json(self) -> str:
+        """As text, for the metadata of a weights file."""
+        groups = {
+            name: {
+                "count": part.count,
+                "width": list(part.width),
+                "confidence": list(part.confidence),
+            }
+            for name, part in self.groups.items()
+        }
+        content = {
+            "format": FORMAT,
+            "features": FEATURES,
+            "groups": groups,
+            "measured": self.measured,
+        }
+        return json.dumps(content, sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Calibration:
+        """What `to_json` wrote.
+
+        Raises:
+            FormatError: It is something else, or of another version.
+        """
+        try:
+            content = json.loads(text)
+            if content["format"] != FORMAT or tuple(content["features"]) != FEATURES:
+                raise ValueError(f"format {content['format']!r}")
+            groups = {name: _group_map(part) for name, part in content["groups"].items()}
+            return cls(groups, dict(content["measured"]))
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise FormatError(
+                f"Expected a calibration of format {FORMAT}, got another ({error}); "
+                "run `diffpose calibrate` anew."
+            ) from None
+
+
+IDENTITY = Calibration()
+"""Leaves everything as stated."""
+
+
+def _group_map(part: Mapping[str, Any]) -> GroupMap:
+    width, confidence = (tuple(map(float, part[name])) for name in ("width", "confidence"))
+    if not (
+        len(width) == len(confidence) == len(FEATURES) and np.isfinite(width + confidence).all()
+    ):
+        raise ValueError("weights that do not fit the features")
+    return GroupMap(int(part["count"]), width, confidence)
+
+
+def features(predictions: Predictions) -> NDArray[np.float64]:
+    """What the maps look at, free of the pixel's size: (N, K, F) in the order of `FEATURES`.
+
+    The logarithm of the ellipse's mean radius in parts of the pose's size; the logit of the
+    keypoint's confidence and of the pose's on average; the logarithm of the predicted torso in
+    parts of the pose's size (a torso seen along its length makes "a tenth of the torso" small);
+    and one over the number of draws, so that a fit at two settings serves those between.
+    """
+    stated = predictions.keypoints
+    centred = stated - _mean_of_known(stated)[:, None]
+    size = np.sqrt(_mean_of_known((centred**2).sum(axis=-1))).clip(min=1e-6)
+    radius = np.exp(_log_radius(predictions.covariance))
+    relative = np.log((radius / size[:, None]).clip(1e-3, 1e1)) + 2
+    own = _logit(predictions.confidence)
+    pose = _mean_of_known(own)
+    torso = np.log((torso_sizes(stated, predictions.skeleton) / size).clip(0.1, 10.0))
+    shape = own.shape
+    columns = [
+        np.ones(shape),
+        relative,
+        own,
+        np.broadcast_to(pose[:, None], shape),
+        np.broadcast_to(np.nan_to_num(torso)[:, None], shape),
+        np.broadcast_to((1 / predictions.draws)[:, None], shape),
+    ]
+    return np.stack(columns, axis=-1)
+
+
+def fit(
+    predictions: Predictions,
+    truths: NDArray[np.floating],
+    *,
+    weights: NDArray[np.floating] | None = None,
+    tail_weights: NDArray[np.floating] | None = None,
+) -> Calibration:
+    """Fit both promises to poses whose truth is known and on which nothing was trained.
+
+    Args:
+        predictions: N poses as the network states them, not calibrated before.
+        truths: (N, K, 2) in the predictions' frame of reference, NaN where not known.
+        weights: (N,) what each pose counts, 1 on average; None: all the same.
+        tail_weights: (N,) what it counts for the ellipses, which hang on the largest misses and
+            so on wrong annotations; None: as ``weights``.
+
+    Returns:
+        Maps for every group with any truth. The order of the poses does not matter.
+    """
+    values, miss = features(predictions), log_miss(predictions, truths)
+    correct = within(predictions, truths)
+    each = np.ones(len(predictions)) if weights is None else np.asarray(weights, np.float64)
+    tail = each if tail_weights is None else np.asarray(tail_weights, np.float64)
+    groups = {}
+    for name, columns in group_columns(predictions.skeleton).items():
+        x, m, hit = values[:, columns], miss[:, columns], correct[:, columns]
+        heavy, even = (np.repeat(w[:, None], len(columns), axis=1) for w in (tail, each))
+        known, judged = _usable(x, m, heavy), _usable(x, hit, even)
+        if known.any():
+            groups[name] = GroupMap(
+                int(known.sum()),
+                tuple(_fit_width(x[known], m[known], heavy[known]).tolist()),
+                tuple(_fit_confidence(x[judged], hit[judged], even[judged]).tolist()),
+            )
+    return Calibration(groups)
+
+
+def refit(
+    calibration: Calibration,
+    predictions: Predictions,
+    truths: NDArray[np.floating],
+    *,
+    prior_count: float | None = None,
+) -> Calibration:
+    """Move a calibration towards what came true on other material, such as corrected frames.
+
+    Each group's ellipses are scaled and its logits shifted as the new poses ask for, in the share
+    that they have among all keypoints. Corrections alone tell of the worst keypoints only: give
+    the frames that a reviewer looked at and left as they are, too.
+
+    Args:
+        calibration: The prior.
+        predictions: Poses *after* ``calibration``, as exports and sessions hold them.
+        truths: (N, K, 2), NaN where not known.
+        prior_count: Keypoints that the prior weighs; None: those it was fitted on.
+    """
+    miss, correct = log_miss(predictions, truths), within(predictions, truths)
+    logits = _logit(predictions.confidence)
+    groups = dict(calibration.groups)
+    for name, columns in group_columns(predictions.skeleton).items():
+        m, hit, own = miss[:, columns], correct[:, columns], logits[:, columns]
+        known, judged = np.isfinite(m), np.isfinite(hit) & np.isfinite(own)
+        if not known.any():
+            continue
+        old = groups.get(name, GroupMap(0, tuple(_IDENTITY), tuple(_IDENTITY)))
+        prior = max(old.count if prior_count is None else prior_count, _PRIOR)
+        count = int(known.sum())
+        wider = float(np.quantile(m[known], LEVEL, method="higher")) * count / (prior + count)
+        total = int(judged.sum())
+        surer = _common_shift(own[judged], hit[judged]) * total / (prior + total)
+        groups[name] = GroupMap(
+            old.count + count,
+            (old.width[0] + wider, *old.width[1:]),
+            (old.confidence[0] + surer, *old.confidence[1:]),
+        )
+    return Calibration(groups, calibration.measured)
+
+
+def _usable(
+    x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(x).all(axis=-1) & np.isfinite(y) & (weights > 0))
+
+
+def _fit_width(
+    x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Linear quantile regression with the identity as prior; then 90 % of all, exactly.
+
+    Bounds: a wider statement never becomes a narrower ellipse, nor does a surer one a wider.
+    """
+    bounds = [(-3, 3), (-1, 1), (-1, 0), (-1, 0), (-1, 1), (-2, 2)]
+
+    def loss(beta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        z = (y - x @ beta) / _SOFT
+        value = weights @ (_SOFT * np.logaddexp(0, z) - (1 - LEVEL) * (y - x @ beta))
+        slope = -x.T @ (weights * (_share(z) - (1 - LEVEL)))
+        pull = _PRIOR * (1 - LEVEL) * beta
+        return float(value + pull @ beta / 2), slope + pull
+
+    beta = minimize(loss, _IDENTITY, jac=True, method="L-BFGS-B", bounds=bounds).x
+    beta[0] += _quantile(y - x @ beta, weights, LEVEL) * len(y) / (len(y) + _PRIOR)
+    return np.asarray(beta)
+
+
+def _fit_confidence(
+    x: NDArray[np.float64], hit: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Logistic regression with the identity as prior; bounds as in `_fit_width`."""
+    bounds = [(-9, 9), (-9, 0), (-1, 4), (0, 4), (-9, 9), (-9, 9)]
+    own = x[:, FEATURES.index("own logit")]
+
+    def loss(beta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        z = own + x @ beta
+        value = weights @ (np.logaddexp(0, z) - hit * z)
+        pull = _PRIOR / 20 * beta
+        return float(value + pull @ beta / 2), x.T @ (weights * (_share(z) - hit)) + pull
+
+    return np.asarray(minimize(loss, _IDENTITY, jac=True, method="L-BFGS-B", bounds=bounds).x)
+
+
+def _common_shift(own: NDArray[np.float64], hit: NDArray[np.float64]) -> float:
+    """What to add to every logit so that as many are correct as stated."""
+    if not len(own):
+        return 0.0
+
+    def loss(shift: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        z = own + shift[0]
+        value = np.sum(np.logaddexp(0, z) - hit * z) + shift[0] ** 2 / 2
+        return float(value), np.array([np.sum(_share(z) - hit) + shift[0]])
+
+    return float(minimize(loss, np.zeros(1), jac=True, method="L-BFGS-B").x[0])
+
+
+def _quantile(values: NDArray[np.float64], weights: NDArray[np.float64], level: float) -> float:
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][min(int(np.searchsorted(reached, level)), len(values) - 1)])
+
+
+def _mean_of_known(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Mean over the second axis of what is finite; 0 where nothing is."""
+    known = np.isfinite(values)
+    total = np.where(known, values, 0).sum(axis=1, dtype=np.float64)
+    return np.asarray(total / known.sum(axis=1).clip(min=1))
+
+
+def _log_radius(covariance: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.asarray(np.log(determinant(covariance).clip(min=1e-12)) / 4)
+
+
+def _logit(share: NDArray[np.floating]) -> NDArray[np.float64]:
+    inner = np.asarray(share, np.float64).clip(1e-3, 1 - 1e-3)
+    return np.asarray(np.log(inner / (1 - inner)))
+
+
+def _share(logit: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-logit.clip(-50, 50))))
