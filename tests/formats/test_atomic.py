@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from diffpose.errors import InputError
-from diffpose.formats.atomic import atomic_path, atomic_write
+from diffpose.formats.atomic import atomic_path, atomic_write, staged_folder
 
 
 def test_a_write_replaces_the_old_file(tmp_path):
@@ -67,3 +67,33 @@ def test_the_temporary_file_has_the_suffix_and_the_folder_of_the_final_one(tmp_p
 def test_a_folder_is_no_file_name(tmp_path):
     with pytest.raises(InputError, match="file name"):
         atomic_write(tmp_path, "text")
+
+
+def test_the_files_of_a_stage_appear_together(tmp_path):
+    (tmp_path / "a").write_text("old")
+
+    with staged_folder(tmp_path) as stage:
+        (stage / "a").write_text("new")
+        (stage / "b").write_text("new")
+        assert (tmp_path / "a").read_text() == "old"
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    assert (tmp_path / "a").read_text() == "new"
+
+
+def test_a_stage_that_fails_leaves_nothing_and_names_the_users_folder(tmp_path):
+    def fail():
+        with staged_folder(tmp_path) as stage:
+            (stage / "a").write_text("new")
+            raise InputError(f"Cannot write {stage / 'b'}.")
+
+    with pytest.raises(InputError) as caught:
+        fail()
+
+    assert str(caught.value) == f"Cannot write {tmp_path / 'b'}."
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_in_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match="does not exist"), staged_folder(tmp_path / "no"):
+        pass

@@ -1,11 +1,13 @@
 """Poses as PoseTrack18 predictions, by the rules of poseval."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from diffpose.errors import FormatError
+from diffpose.evaluation.posetrack_ap import posetrack_ap
 from diffpose.formats.posetrack import KEYPOINTS_2018, read_posetrack
 from diffpose.formats.posetrack_poses import write_posetrack_poses
 from diffpose.skeleton import COCO17, HALPE26, POSETRACK15
@@ -57,3 +59,16 @@ def test_a_skeleton_without_head_top_has_none_rather_than_an_eye(tmp_path):
 def test_a_track_id_that_poseval_cannot_count_is_refused(tmp_path):
     with pytest.raises(FormatError, match="renumber"):
         write_posetrack_poses(tmp_path / "p.json", [sequence(1000, [0])], VIDEO)
+
+
+def test_the_export_scores_100_against_itself_by_posetracks_own_metric(tmp_path):
+    write_posetrack_poses(tmp_path / "p.json", [sequence(0, [1, 5]), sequence(7, [5])], VIDEO)
+    found = read_posetrack(tmp_path / "p.json")
+    with_heads = tuple(
+        replace(frame, head_boxes=np.tile([0.0, 0, 30, 40], (len(frame), 1)))
+        for frame in found.frames
+    )
+
+    score = posetrack_ap([replace(found, frames=with_heads)], [found])
+
+    np.testing.assert_allclose(score.keypoints, 100)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from diffpose.errors import FormatError
-from diffpose.formats.table import COLUMNS, read_csv, write_csv
+from diffpose.formats.table import COLUMNS, read_csv, read_parquet, write_csv, write_parquet
 from diffpose.poses import Origin
 from diffpose.skeleton import COCO17, HALPE26, SKELETONS, Skeleton
 from tests.formats.made_poses import PROVENANCE, sequence, video
@@ -137,3 +137,42 @@ def test_an_empty_and_a_missing_file_are_format_errors(tmp_path):
         read_csv(tmp_path / "t.csv")
     with pytest.raises(FormatError, match="check the name"):
         read_csv(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
+def test_parquet_gives_back_what_was_written(tmp_path, skeleton):
+    rng = np.random.default_rng(1)
+    origin = rng.choice(list(Origin), (3, len(skeleton)))
+    keypoints = rng.uniform(0, 480, (3, len(skeleton), 2))
+    keypoints[1, 0] = np.nan
+    people = [
+        sequence(0, [0, 1, 5], skeleton, origin=origin, keypoints=keypoints),
+        sequence(7, [3], skeleton),
+    ]
+
+    write_parquet(tmp_path / "t.parquet", people, video(6), PROVENANCE)
+
+    assert_same(read_parquet(tmp_path / "t.parquet"), people)
+
+
+def test_parquet_is_typed_and_knows_what_made_it(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_parquet(tmp_path / "t.parquet", [sequence(0, [0, 1])], video(6), PROVENANCE)
+
+    table = parquet.read_table(tmp_path / "t.parquet")
+
+    assert table.column_names == list(COLUMNS)
+    assert str(table.schema.field("x").type) == "float"
+    assert "dictionary" in str(table.schema.field("keypoint").type)
+    about = json.loads(table.schema.metadata[b"diffpose"])
+    assert about["weights"] == PROVENANCE.weights
+    assert table["time_s"].to_pylist()[-1] == video(6).times_s[1]
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path):
+    (tmp_path / "t.parquet").write_bytes(b"no table")
+
+    with pytest.raises(FormatError, match="no Parquet"):
+        read_parquet(tmp_path / "t.parquet")
+    with pytest.raises(FormatError, match="no such file"):
+        read_parquet(tmp_path / "none.parquet")
