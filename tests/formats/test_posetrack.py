@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from diffpose.errors import FormatError
 from diffpose.formats.posetrack import (
     KEYPOINTS_2018,
+    find_annotations,
     read_posetrack,
     read_posetrack_folder,
     write_posetrack,
@@ -139,6 +140,28 @@ def test_a_file_of_2017_says_the_same_as_one_of_2018(tmp_path):
     boxes = np.concatenate([(low + high) / 2 - 0.65 * (high - low),
                             (low + high) / 2 + 0.65 * (high - low)], axis=1)  # fmt: skip
     assert_equal(read, replace(frame, boxes=boxes, size=None))
+
+
+def test_the_year_of_a_file_shows(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(file_of_2017(made_frame())))
+    years = [read_posetrack(path).year]
+    content = written(path, made_frame())
+    years.append(read_posetrack(path).year)
+    content["images"][0]["has_labeled_person"] = True
+    path.write_text(json.dumps(content))
+    years.append(read_posetrack(path).year)
+
+    assert years == [2017, 2018, 2021]
+
+
+@pytest.mark.parametrize("layout", ["annotations", "posetrack_data"])
+def test_annotations_are_found_in_the_folders_of_every_year(tmp_path, layout):
+    (tmp_path / layout / "val").mkdir(parents=True)
+
+    assert find_annotations(tmp_path, "val") == tmp_path / layout / "val"
+    with pytest.raises(FormatError, match="annotations/train"):
+        find_annotations(tmp_path, "train")
 
 
 def test_a_person_of_2017_without_points_and_of_2021_without_keypoints(tmp_path):
