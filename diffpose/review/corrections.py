@@ -114,8 +114,8 @@ def _known(keypoints: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
 
 
 def _placed_frames(action: Action) -> Sequence[int]:
-    """Frames where an action gives the track a pose even if nothing was predicted there."""
-    if isinstance(action, Move | MoveBody | CopyPrevious | SetPose):
+    """Frames that an action settles something in, even if nothing was predicted there."""
+    if isinstance(action, Move | OutOfFrame | MoveBody | CopyPrevious | SetPose):
         return (action.frame,)
     return ()
 
