@@ -56,8 +56,8 @@ def check_action(action: Action, reviewed: ReviewedTrack, video: VideoInfo) -> N
         _check_keypoint(action.keypoint, reviewed.poses.skeleton)
     if isinstance(action, Move):
         _check_place(action.xy, video)
-    if isinstance(action, MoveBody) and not np.isfinite(action.shift_xy).all():
-        raise CorrectionError(f"Expected a finite shift in pixels, got {action.shift_xy}.")
+    if isinstance(action, MoveBody):
+        _check_shift(action.shift_xy, video)
     if isinstance(action, SetPose):
         _check_pose(action, reviewed.poses.skeleton)
     if isinstance(action, AcceptSuggestion):
@@ -152,6 +152,17 @@ def _check_place(xy: tuple[float, float], video: VideoInfo) -> None:
         raise CorrectionError(
             f"Expected a position inside the picture of {video.width} x {video.height} pixels, "
             f"got {xy}; call the keypoint out of frame if it is not in the picture."
+        )
+
+
+def _check_shift(shift_xy: tuple[float, float], video: VideoInfo) -> None:
+    if not all(
+        abs(value) <= size
+        for value, size in zip(shift_xy, (video.width, video.height), strict=True)
+    ):
+        raise CorrectionError(
+            f"Expected a shift of no more than the picture of {video.width} x {video.height} "
+            f"pixels, got {shift_xy}."
         )
 
 

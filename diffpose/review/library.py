@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from diffpose.errors import DiffPoseError, ProjectError
-from diffpose.review.migrations import Clock
-from diffpose.review.store import Store, utc_now
+from diffpose.review.migrations import Clock, utc_now
+from diffpose.review.store import Store
 
 SUFFIX = ".diffpose"
 TRASH = "trash"  # folder beside the projects; what is deleted lies in it until somebody empties it

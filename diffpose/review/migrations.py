@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from diffpose.errors import ProjectError
@@ -82,6 +82,11 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 Clock = Callable[[], datetime]
 
 
+def utc_now() -> datetime:
+    """The clock of projects that are given no other."""
+    return datetime.now(UTC)
+
+
 def open_project(path: Path, *, read_only: bool, clock: Clock) -> sqlite3.Connection:
     """Open a project file at the current schema; a new one is made where there is none.
 
@@ -119,6 +124,8 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise ProjectError(_sentence(path, error)) from error
+    except OverflowError as error:
+        raise ProjectError(f"A number is too large for {path}; nothing was written.") from error
 
 
 def _sentence(path: Path, error: sqlite3.DatabaseError) -> str:
@@ -190,6 +197,8 @@ def _connect(address: str) -> sqlite3.Connection:
         address, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000
     )
     connection.execute("PRAGMA foreign_keys = ON")
+    # A project may come from a stranger: its schema must not call functions.
+    connection.execute("PRAGMA trusted_schema = OFF")
     return connection
 
 

@@ -8,8 +8,10 @@ and events get the next revision of the project.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +40,7 @@ from diffpose.review.events import (
     touched_since,
     undo_stacks,
 )
-from diffpose.review.migrations import Clock
-
-
-def utc_now() -> datetime:
-    """The clock of stores that are given no other."""
-    return datetime.now(UTC)
+from diffpose.review.migrations import Clock, utc_now
 
 
 class Store:
@@ -123,10 +120,7 @@ class Store:
 
     def videos(self) -> list[VideoInfo]:
         """The project's videos, each with its last known path."""
-        rows = self._database.all(
-            "SELECT video_id, path, width, height, times_s, details FROM videos ORDER BY rowid"
-        )
-        return [video_from_row(row) for row in rows]
+        return self._videos("ORDER BY v.rowid")
 
     def relink(self, video_id: str, found: VideoInfo) -> None:
         """Say where a video lies now; only the same content is taken.
@@ -152,14 +146,10 @@ class Store:
 
     def video_of(self, track_id: int) -> VideoInfo:
         """The video that a track belongs to."""
-        rows = self._database.all(
-            "SELECT v.video_id, path, width, height, times_s, details "
-            "FROM videos v JOIN tracks t ON t.video_id = v.video_id WHERE track_id = ?",
-            track_id,
-        )
-        if not rows:
+        found = self._videos("JOIN tracks t USING (video_id) WHERE track_id = ?", track_id)
+        if not found:
             raise self._no_track(track_id)
-        return video_from_row(rows[0])
+        return found[0]
 
     def boxes_of(self, track_id: int) -> Track | None:
         """The person's boxes, if they were given."""
@@ -241,7 +231,8 @@ class Store:
             f"FROM prediction_chunks {where} ORDER BY start",
             track_id, chosen,
         )  # fmt: skip
-        return join_chunks(skeleton_from_json(skeleton), track_id, chunks)
+        with self._readable():
+            return join_chunks(skeleton_from_json(skeleton), track_id, chunks)
 
     def provenance(self, track_id: int) -> Provenance | None:
         """How the last predictions of a track were made."""
@@ -316,20 +307,14 @@ class Store:
             f"WHERE {where} ORDER BY event_id",
             *values,
         )
-        for row in rows:
-            if row[0] not in self._actions:
-                self._actions[row[0]] = from_dict(json.loads(row[4]))
-        return [
-            Event(
-                row[0],
-                row[1],
-                row[2],
-                datetime.fromisoformat(row[3]),
-                self._actions[row[0]],
-                row[5],
-            )
-            for row in rows
-        ]
+        with self._readable():
+            for row in rows:
+                if row[0] not in self._actions:
+                    self._actions[row[0]] = from_dict(json.loads(row[4]))
+            return [
+                Event(n, revision, who, datetime.fromisoformat(when), self._actions[n], tab)
+                for n, revision, who, when, _, tab in rows
+            ]
 
     def record_export(self, path: Path | str, *, file_format: str) -> None:
         """Note that the present revision was exported."""
@@ -392,6 +377,21 @@ class Store:
             ),
         )
         return Event(event_id, revision, author, now, action, tab)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, TypeError, KeyError) as error:
+            raise ProjectError(
+                f"{self.path} is damaged: a part of it cannot be read ({error}); use a copy of it."
+            ) from error
+
+    def _videos(self, chosen: str, *values: Any) -> list[VideoInfo]:
+        columns = "v.video_id, v.path, v.width, v.height, v.times_s, v.details"
+        rows = self._database.all(f"SELECT {columns} FROM videos v {chosen}", *values)
+        with self._readable():
+            return [video_from_row(row) for row in rows]
 
     def _no_track(self, track_id: int) -> ProjectError:
         return ProjectError(f"The project has no track {track_id}; it has {self.track_ids()}.")

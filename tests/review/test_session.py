@@ -169,7 +169,9 @@ def test_reviewed_is_the_same_object_until_something_changes(store):
         (Confirm(0, ()), "at least one frame"),
         (Swap(0, 5, 4), "at least one frame"),
         (Swap(0, 5, 40), "frames 0 to 19"),
-        (MoveBody(0, 4, (np.inf, 0)), "finite shift"),
+        (MoveBody(0, 4, (np.nan, 0)), "shift of no more than"),
+        (MoveBody(0, 4, (1e300, 0)), "shift of no more than"),
+        (Move(0, 10**30, 1, (5, 5)), "frames 0 to 19"),
         (CopyPrevious(0, 4, 15), "no pose in frame 15"),
         (SetPose(0, 4, np.zeros((2, 2), np.float32)), r"shape \(3, 2\)"),
         (SetPose(0, 4, np.full((K, 2), np.nan, np.float32)), "at least one keypoint"),
@@ -186,6 +188,8 @@ def test_actions_that_mean_nothing_are_refused_and_leave_no_trace(store, action,
     assert store.events() == []
     with pytest.raises(ProjectError, match=r"no track 3; it has \[0\]"):
         session.apply(replace(MOVE, track_id=3))
+    with pytest.raises(ProjectError, match="too large"):
+        session.apply(replace(MOVE, track_id=10**30))
 
 
 def test_what_the_reviewer_placed_never_moves(store):

@@ -14,6 +14,7 @@ from diffpose.review import migrations
 from diffpose.review.blobs import skeleton_to_json, split_chunks
 from diffpose.review.corrections import fold
 from diffpose.review.events import Confirm, Hide, Move, Swap, to_dict
+from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
 from tests.review.review_objects import VIDEO, K, clock, predictions, project, same
 
@@ -262,6 +263,26 @@ def test_a_damaged_file_is_refused_but_can_be_looked_into(tmp_path):
         assert store.name == "a"
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE prediction_chunks SET keypoints = x'0102'",
+        "UPDATE predictions SET skeleton = '{}'",
+        "INSERT INTO events VALUES (9, 9, 0, 'me', '2026-01-01', 'move', '{\"kind\": 1}', '')",
+        "UPDATE videos SET details = '[]'",
+    ],
+)
+def test_content_that_cannot_be_read_is_called_damaged(tmp_path, statement):
+    path = tmp_path / "a.diffpose"
+    project(path).close()
+    raw = sqlite3.connect(path, isolation_level=None)
+    raw.execute(statement)
+    raw.close()
+
+    with Store(path, clock=clock) as store, pytest.raises(ProjectError, match="is damaged"):
+        ReviewSession(store).reviewed(0)
+
+
 def test_a_full_disk_acknowledges_nothing_and_keeps_the_project(tmp_path):
     with project(tmp_path / "a.diffpose") as store:
         store.append(MOVE)
@@ -296,6 +317,7 @@ _READER = """
 import os, sys
 from pathlib import Path
 from diffpose.errors import ProjectError
+from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
 if os.getuid() == 0:
     os.setuid(65534)
