@@ -1,5 +1,7 @@
 """``diffpose evaluate`` on benchmark folders, from the outside."""
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -81,3 +83,18 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monke
     assert result.exit_code == 2
     assert words in result.output
     assert len(result.output.strip().splitlines()) == 1
+
+
+def test_a_folder_without_head_boxes_is_refused_before_any_work(tmp_path):
+    folder = make_posetrack(tmp_path / "posetrack")
+    (table,) = (folder / "annotations" / "val").iterdir()
+    content = json.loads(table.read_text())
+    for person in content["annotations"]:
+        del person["bbox_head"]
+    table.write_text(json.dumps(content))
+
+    result = run("evaluate", "posetrack", folder, "--write", tmp_path / "written")
+
+    assert result.exit_code == 2
+    assert "complete bbox_head" in result.output
+    assert not (tmp_path / "written").exists()

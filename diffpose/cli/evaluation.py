@@ -119,10 +119,12 @@ def _evaluate_posetrack(
     write: Path | None,
 ) -> None:
     from diffpose.data.posetrack import load_posetrack
+    from diffpose.evaluation.posetrack_ap import check_scorable
     from diffpose.formats.posetrack import write_posetrack
     from diffpose.inference.posetrack import estimate_posetrack
 
     source = load_posetrack(folder, "val")
+    check_scorable(source.sequences)
     people, origin = _posetrack_boxes(source, estimator, detector=detector, boxes=boxes)
     found = estimate_posetrack(estimator, source, people, sampling, progress=_progress("Poses"))
     if write is not None:

@@ -78,14 +78,12 @@ def posetrack_ap(
     Raises:
         FormatError: Sequences or pictures do not correspond, or a person has no head box.
     """
+    check_scorable(truth)
     pairs = [
-        _without_ignored(true, guess) for true, guess in _frame_pairs(truth, found) if len(true)
+        (_clear(true, true.ignore_regions), _clear(guess, true.ignore_regions))
+        for true, guess in _frame_pairs(truth, found)
+        if len(true)
     ]
-    if not pairs:
-        raise FormatError(
-            "Expected annotations of at least one person to score against, got none; "
-            "the test split of PoseTrack is not public, use val."
-        )
     judged = [_judge(true, guess) for true, guess in pairs]
     scores = np.concatenate([scores for scores, _ in judged])
     right = np.concatenate([right for _, right in judged])
@@ -99,6 +97,27 @@ def posetrack_ap(
             ]
         )
     )
+
+
+def check_scorable(truth: Sequence[PoseTrackSequence]) -> None:
+    """Whether predictions can be scored against these annotations, before hours go into them.
+
+    Raises:
+        FormatError: Nobody is annotated, or somebody outside the ignore regions has no head box.
+    """
+    frames = [_clear(f, f.ignore_regions) for s in truth for f in s.frames if len(f)]
+    if not frames:
+        raise FormatError(
+            "Expected annotations of at least one person to score against, got none; "
+            "the test split of PoseTrack is not public, use val."
+        )
+    for frame in frames:
+        lacking = frame.annotated.any(axis=1) & ~(head_sizes(frame.head_boxes) > 0)
+        if lacking.any():
+            raise FormatError(
+                "Expected a head box for everybody annotated, since it is the measure of PoseTrack "
+                f"AP; {int(lacking.sum())} people in {frame.name} have none: complete bbox_head."
+            )
 
 
 def _frame_pairs(
@@ -128,12 +147,6 @@ def _frame_pairs(
     return pairs
 
 
-def _without_ignored(
-    true: PoseTrackFrame, guess: PoseTrackFrame
-) -> tuple[PoseTrackFrame, PoseTrackFrame]:
-    return _clear(true, true.ignore_regions), _clear(guess, true.ignore_regions)
-
-
 def _clear(frame: PoseTrackFrame, regions: Sequence[NDArray[np.float64]]) -> PoseTrackFrame:
     """Without the keypoints that lie in a region."""
     points = frame.keypoints.reshape(-1, 2)
@@ -157,9 +170,7 @@ def _judge(
     close = _close(true, guess)[:, people]
     share = close.sum(axis=2) / true.annotated[people].sum(axis=1)
     best = share.argmax(axis=1)  # each pose stands for one person only
-    share[np.arange(len(share))[:, None], np.arange(len(people))] *= best[:, None] == np.arange(
-        len(people)
-    )
+    share[best[:, None] != np.arange(len(people))] = 0
     for person in np.flatnonzero(share.max(axis=0) > 0):
         pose = int(share[:, person].argmax())
         right[pose] = close[pose, person]
@@ -169,12 +180,6 @@ def _judge(
 def _close(true: PoseTrackFrame, guess: PoseTrackFrame) -> NDArray[np.bool_]:
     """(M, N, 15) which keypoints of M poses are right for each of N people."""
     sizes = head_sizes(true.head_boxes)
-    lacking = true.annotated.any(axis=1) & ~(sizes > 0)
-    if lacking.any():
-        raise FormatError(
-            f"Expected a head box for everybody annotated, since it is the measure of PoseTrack "
-            f"AP; {int(lacking.sum())} people in {true.name} have none: complete bbox_head."
-        )
     distance = np.linalg.norm(true.keypoints[None] - guess.keypoints[:, None], axis=-1)
     with np.errstate(invalid="ignore"):
         return np.asarray(distance / sizes[None, :, None] <= THRESHOLD)
