@@ -42,6 +42,7 @@ def train(
         typer.Option(help="ViTPose, timm or image-classifier file for the backbone."),
     ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: torch's default.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that make batches; 0: a thread.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Train a network; kill it at any moment and run the same command to go on."""
@@ -59,7 +60,9 @@ def train(
         coco=str(coco) if coco is not None else plan.data.coco,
         posetrack=str(posetrack) if posetrack is not None else plan.data.posetrack,
     )
-    plan = replace(plan, data=data, threads=threads or plan.threads)
+    plan = replace(
+        plan, data=data, threads=threads or plan.threads, workers=workers or plan.workers
+    )
     with join_team() as team:
         trainer = Trainer(
             plan, load_data(plan), output, device=device, team=team, listen=_say_record

@@ -6,11 +6,15 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
+from multiprocessing import get_all_start_methods
 from typing import TypeVar
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from diffpose.data.augment import (
     AugmentConfig,
@@ -127,15 +131,70 @@ def _window_of(source: Source, index: int, num_frames: int, rng: np.random.Gener
 
 
 def prefetch(
-    mixture: Mixture, *, seed: int, first: int, stride: int = 1, ahead: int = 4
+    mixture: Mixture, *, seed: int, first: int, stride: int = 1, ahead: int = 4, workers: int = 0
 ) -> Iterator[Batch]:
-    """Batches ``first``, ``first + stride``, ... made in a thread while the trainer computes."""
-    return make_ahead(
-        lambda index: make_batch(mixture, seed=seed, index=index),
-        first=first,
-        stride=stride,
-        ahead=ahead,
+    """Batches ``first``, ``first + stride``, ... made while the trainer computes.
+
+    Args:
+        mixture: What they are made from.
+        seed: Of the run.
+        first: Number of the first batch.
+        stride: From one to the next.
+        ahead: Batches that are ready, at most; of every worker.
+        workers: Processes that make them; 0: a thread.
+    """
+    if workers == 0:
+        return make_ahead(
+            lambda index: make_batch(mixture, seed=seed, index=index),
+            first=first,
+            stride=stride,
+            ahead=ahead,
+        )
+    return _from_workers(mixture, seed, _Numbers(first, stride), ahead=ahead, workers=workers)
+
+
+def _from_workers(
+    mixture: Mixture, seed: int, numbers: Sampler[int], *, ahead: int, workers: int
+) -> Iterator[Batch]:
+    """Batches in the order of their numbers; closing the iterator ends the processes."""
+    loader: DataLoader[Batch] = DataLoader(
+        _Numbered(mixture, seed),
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        prefetch_factor=ahead,
+        # Forked workers share the pictures that are in memory; OpenCV's threads do not survive it.
+        multiprocessing_context="fork" if "fork" in get_all_start_methods() else None,
+        worker_init_fn=_one_thread,
     )
+    yield from loader
+
+
+@dataclass(frozen=True)
+class _Numbered(Dataset[Batch]):
+    """Batches by number, for PyTorch's loader."""
+
+    mixture: Mixture
+    seed: int
+
+    def __getitem__(self, index: int) -> Batch:
+        return make_batch(self.mixture, seed=self.seed, index=index)
+
+
+@dataclass(frozen=True)
+class _Numbers(Sampler[int]):
+    """first, first + stride, and so on without end."""
+
+    first: int
+    stride: int
+
+    def __iter__(self) -> Iterator[int]:
+        return count(self.first, self.stride)
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
 
 
 def make_ahead(

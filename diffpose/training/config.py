@@ -31,7 +31,12 @@ class StageConfig:
         crop_size: (height, width); the preset's in a diffusion stage.
         num_frames: T of the windows read from clips.
         still_frames: T of pseudo-clips from stills; 1 repeats the features of the one frame.
-        batch_size: Windows a step.
+        batch_size: Windows of a batch.
+        accumulate: Batches of a process that make one step; their gradients are averaged. A step
+            sees ``batch_size`` x ``accumulate`` x processes windows.
+        checkpoint_activations: Compute the backbone and the decoder again on the way back instead
+            of keeping what they computed: less memory, about a third more time.
+        compile: Compile the backbone and the decoder: minutes first, then faster steps on a GPU.
         noise_draws: Noise samples a window (the encoder runs once for all of them).
         first_step_share: Share of noise samples drawn at the noisiest timestep, which every
             sampling run starts from.
@@ -58,6 +63,9 @@ class StageConfig:
     num_frames: int = 1
     still_frames: int = 1
     batch_size: int = 32
+    accumulate: int = 1
+    checkpoint_activations: bool = False
+    compile: bool = False
     noise_draws: int = 2
     first_step_share: float = 0.5
     learning_rate: float = 1e-3
@@ -79,6 +87,11 @@ class StageConfig:
             )
         if self.steps <= 0 and self.minutes <= 0 and self.epochs <= 0:
             raise SettingsError(f"Stage {self.name!r} needs steps, epochs or minutes to end.")
+        if min(self.batch_size, self.accumulate) < 1:
+            raise SettingsError(
+                f"Stage {self.name!r} needs a batch_size and accumulate of at least 1, got "
+                f"{self.batch_size} and {self.accumulate}."
+            )
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,7 @@ class TrainingConfig:
         checkpoint_seconds: Time between checkpoints.
         evaluate_seconds: Time between evaluations on the monitor stills.
         threads: CPU threads of torch; 0 leaves its default.
+        workers: Processes that make batches; 0: a thread of the trainer's own process.
     """
 
     model: ModelConfig
@@ -123,6 +137,7 @@ class TrainingConfig:
     checkpoint_seconds: float = 120.0
     evaluate_seconds: float = 300.0
     threads: int = 0
+    workers: int = 0
 
 
 def _build(kind: type[T], values: Mapping[str, Any], where: str) -> T:

@@ -130,7 +130,7 @@ def with_epochs_as_steps(
         if stage.epochs <= 0:
             return stage
         examples = sum(len(source) for source in mixture_of(data, stage, config).sources)
-        windows = stage.batch_size * processes
+        windows = stage.batch_size * stage.accumulate * processes
         return replace(stage, steps=max(1, math.ceil(stage.epochs * examples / windows)))
 
     return replace(config, stages=tuple(resolved(stage) for stage in config.stages))

@@ -6,13 +6,19 @@ Started by ``torchrun`` (or with its environment variables); one process alone n
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
+
+from diffpose.errors import DiffPoseError
+
+# Others wait while the leader evaluates and writes; a fellow that dies is noticed at once.
+PATIENCE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -22,37 +28,82 @@ class Team:
     Attributes:
         rank: Number of this process; 0 logs, evaluates and writes files.
         size: How many there are.
+        local_rank: Number of this process on its machine.
     """
 
     rank: int = 0
     size: int = 1
+    local_rank: int = 0
 
     @property
     def leads(self) -> bool:
         """Whether this process writes."""
         return self.rank == 0
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace every gradient by its mean over the team, in one exchange."""
-        if self.size == 1:
+    def device(self, name: str) -> str:
+        """This process's own: ``cuda`` in a team is the GPU of its number."""
+        return f"cuda:{self.local_rank}" if name == "cuda" and self.size > 1 else name
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of one type and device by their means over the team, in one exchange.
+
+        Raises:
+            DiffPoseError: A fellow has stopped, or did not answer in time.
+        """
+        if self.size == 1 or not tensors:
             return
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([g.reshape(-1) for g in gradients])
-        dist.all_reduce(flat)
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        with _named_failure():
+            dist.all_reduce(flat)
         flat /= self.size
         start = 0
-        for gradient in gradients:
-            count = gradient.numel()
-            gradient.copy_(flat[start : start + count].view_as(gradient))
+        for tensor in tensors:
+            count = tensor.numel()
+            tensor.copy_(flat[start : start + count].view_as(tensor))
             start += count
 
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its mean over the team.
+
+        Raises:
+            DiffPoseError: As `average`.
+        """
+        self.average([p.grad for p in parameters if p.grad is not None])
+
+    def mean(self, value: float) -> float:
+        """The mean of everybody's value: no number if anybody's is none.
+
+        Raises:
+            DiffPoseError: As `average`.
+        """
+        shared = torch.tensor([value], dtype=torch.float64)
+        self.average([shared])
+        return float(shared)
+
     def agree(self, value: float) -> float:
-        """The leader's value, for decisions that all must take alike."""
+        """The leader's value, for decisions that all must take alike.
+
+        Raises:
+            DiffPoseError: As `average`.
+        """
         if self.size == 1:
             return value
         shared = torch.tensor([value], dtype=torch.float64)
-        dist.broadcast(shared, src=0)
+        with _named_failure():
+            dist.broadcast(shared, src=0)
         return float(shared)
+
+
+@contextmanager
+def _named_failure() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise DiffPoseError(
+            "Another process of this run stopped or did not answer "
+            f"({str(error).splitlines()[0][:120]}); the last checkpoint stands: see that process's "
+            "own message, and run the same command again."
+        ) from error
 
 
 @contextmanager
@@ -62,8 +113,14 @@ def join_team() -> Iterator[Team]:
     if size == 1:
         yield Team()
         return
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_rank % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl"
+    with _named_failure():
+        dist.init_process_group(backend, timeout=PATIENCE)
     try:
-        yield Team(rank=dist.get_rank(), size=size)
+        yield Team(rank=dist.get_rank(), size=size, local_rank=local_rank)
     finally:
         dist.destroy_process_group()

@@ -92,6 +92,16 @@ def _prepare_modes(trainee: Trainee, stage: StageConfig) -> None:
         frozen = first_parts(backbone.pyramid, stage.frozen_parts)
     for part in frozen:
         part.eval().requires_grad_(False)
+    for part in (backbone, trainee.network.decoder):
+        if stage.compile:
+            part.compile()
+        else:
+            part._compiled_call_impl = None  # what an earlier stage compiled
+
+
+def _running_statistics(module: nn.Module) -> list[Tensor]:
+    """Batch statistics: each process gathers its own, the shipped network has the team's."""
+    return [buffer for name, buffer in module.named_buffers() if "running_" in name]
 
 
 class Trainer:
@@ -123,7 +133,7 @@ class Trainer:
     ) -> None:
         self.config = with_epochs_as_steps(config, data, processes=team.size)
         self.data, self.folder = data, folder
-        self.device, self.clock, self.listen = torch.device(device), clock, listen
+        self.device, self.clock, self.listen = torch.device(team.device(device)), clock, listen
         self.team = team
         self.checkpoint = folder / "checkpoint.safetensors"
         if config.threads:
@@ -225,13 +235,17 @@ class Trainer:
     def _run_stage(self, stage: StageConfig, optimizer: torch.optim.Optimizer) -> None:
         mixture = mixture_of(self.data, stage, self.config)
         batches = prefetch(
-            mixture, seed=self.config.seed, first=self._batch_number, stride=self.team.size
+            mixture,
+            seed=self.config.seed,
+            first=self._batch_number(stage, 0),
+            stride=self.team.size,
+            workers=self.config.workers,
         )
         last = saved = evaluated = self.clock()
         losses: list[float] = []
         try:
             while not _finished(stage, self.progress):
-                losses.append(self._step(next(batches), stage, optimizer))
+                losses.append(self._step(batches, stage, optimizer))
                 now = self.clock()
                 self.progress.stage_seconds += now - last
                 self.progress.stage_seconds = self.team.agree(self.progress.stage_seconds)
@@ -256,38 +270,49 @@ class Trainer:
         if self.team.leads:
             self._report(stage, losses)
 
-    @property
-    def _batch_number(self) -> int:
-        """The next batch of this process; no batch is drawn twice in a run."""
-        return self.progress.step * self.team.size + self.team.rank
+    def _batch_number(self, stage: StageConfig, position: int) -> int:
+        """Number of this process's batch at a position of the step in progress.
 
-    def _step(self, batch: Batch, stage: StageConfig, optimizer: torch.optim.Optimizer) -> float:
+        A step of N processes reads the batches that one process reads in a step of N times as
+        many. While stages accumulate alike, no batch is drawn twice in a run.
+        """
+        done = self.progress.step * stage.accumulate + position
+        return done * self.team.size + self.team.rank
+
+    def _step(
+        self, batches: Iterator[Batch], stage: StageConfig, optimizer: torch.optim.Optimizer
+    ) -> float:
         rate = _rate(stage, self.progress)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["factor"]
-        batch = batch.to(self.device)
-        # The noise of a step depends on its number only, as its batch does: nothing to remember.
-        self.generator.manual_seed((self.config.seed * 1_000_003 + self._batch_number) % 2**63)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=stage.bf16):
-            loss = LOSSES[stage.objective](
-                self.trainee, batch, stage, self.schedule, self.generator
-            )
-        value = loss.item()
+        optimizer.zero_grad(set_to_none=True)
+        value = 0.0
+        for position in range(stage.accumulate):
+            # Noise depends on the batch's number only, as the batch does: nothing to remember.
+            number = self._batch_number(stage, position)
+            self.generator.manual_seed((self.config.seed * 1_000_003 + number) % 2**63)
+            batch = next(batches).to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=stage.bf16):
+                loss = LOSSES[stage.objective](
+                    self.trainee, batch, stage, self.schedule, self.generator
+                )
+            value += loss.item() / stage.accumulate
+            (loss / stage.accumulate).backward()
+        value = self.team.mean(value)
         if not math.isfinite(value):
             raise DiffPoseError(
                 f"The loss became {value} at step {self.progress.step}; the checkpoint before it "
                 "stands: lower the stage's learning_rate and run the same command again."
             )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         trained = [p for group in optimizer.param_groups for p in group["params"]]
         self.team.average_gradients(trained)
+        self.team.average(_running_statistics(self.trainee))
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         self.ema.update(self.trainee, stage.ema_decay)
         self.progress.step += 1
         self.progress.stage_step += 1
-        self.progress.samples += len(batch.crops) * self.team.size
+        self.progress.samples += stage.batch_size * stage.accumulate * self.team.size
         return value
 
     def _save(self, optimizer: torch.optim.Optimizer) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from diffpose import heatmap
 from diffpose.data.batches import Batch
@@ -20,6 +23,7 @@ from diffpose.training.state import Trainee
 
 STRIDE = 4
 
+Made = TypeVar("Made")
 LossStep = Callable[[Trainee, Batch, StageConfig, NoiseSchedule, torch.Generator], Tensor]
 
 
@@ -33,17 +37,50 @@ def coarse_loss(
     """Cross-entropy of the plain head on the centre frames."""
     crops = batch.crops[:, batch.crops.shape[1] // 2]
     frames = normalise(crops).contiguous(memory_format=torch.channels_last)
-    logits, outside = trainee.coarse(trainee.network.backbone(frames))
+    backbone = trainee.network.backbone
+    logits, outside = trainee.coarse(_through(backbone, backbone, frames, stage=stage))
     return posterior_loss(
         logits, outside, batch.keypoints, stride=STRIDE, sigma=stage.sigma, weight=batch.weights
     )
 
 
-def encode_windows(network: DiffPose, crops: Tensor, *, frozen: bool) -> Features:
+def _through(
+    part: nn.Module, function: Callable[..., Made], *inputs: Any, stage: StageConfig
+) -> Made:
+    """``function``, which is computed by ``part``; again on the way back if the stage says so."""
+    if not (stage.checkpoint_activations and torch.is_grad_enabled()):
+        return function(*inputs)
+    return checkpoint(
+        function,
+        *inputs,
+        use_reentrant=False,
+        preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), _still_statistics(part)),
+    )
+
+
+@contextmanager
+def _still_statistics(part: nn.Module) -> Iterator[None]:
+    """Batch statistics have seen the batch already when it passes for the second time."""
+    norms = [module for module in part.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked = norm.num_batches_tracked.clone()
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
+
+
+def encode_windows(network: DiffPose, crops: Tensor, *, stage: StageConfig) -> Features:
     """Windows (B, T, H, W, 3) to features; one frame stands for all T of a motionless clip."""
     batch, frames = crops.shape[:2]
-    with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-        maps = network.encode_frames(crops.flatten(0, 1)).unflatten(0, (batch, frames))
+    with torch.set_grad_enabled(torch.is_grad_enabled() and stage.backbone_rate > 0):
+        maps = _through(network.backbone, network.encode_frames, crops.flatten(0, 1), stage=stage)
+        maps = maps.unflatten(0, (batch, frames))
     if frames == 1:
         maps = maps.expand(-1, network.config.num_frames, -1, -1, -1)
     return network.fuse(maps)
@@ -57,7 +94,7 @@ def diffusion_loss(
     generator: torch.Generator,
 ) -> Tensor:
     """The paper's objective: predict x_0 from x_t at random timesteps (section 3.1)."""
-    features = encode_windows(trainee.network, batch.crops, frozen=stage.backbone_rate == 0)
+    features = encode_windows(trainee.network, batch.crops, stage=stage)
     return denoising_loss(trainee, features, batch, stage, schedule, generator)
 
 
@@ -80,7 +117,10 @@ def denoising_loss(
     noise = torch.randn(x_0.shape, generator=generator).to(x_0.device)
     x_t = schedule.add_noise(x_0, noise, timesteps)
     x_t = torch.where(annotated(keypoints)[:, :, None, None], x_t, noise)
-    output, outside = network.decoder(x_t / config.signal_scale, timesteps, features.repeat(draws))
+    decoder = network.decoder
+    output, outside = _through(
+        decoder, decoder, x_t / config.signal_scale, timesteps, features.repeat(draws), stage=stage
+    )
     if config.output == "posterior":
         return posterior_loss(
             output, outside, keypoints, stride=STRIDE, sigma=config.sigma, weight=weight
@@ -104,9 +144,8 @@ def joint_loss(
     frames = batch.crops.shape[1]
     centre = frames // 2
     others = [frame for frame in range(frames) if frame != centre]
-    maps = network.encode_frames(
-        torch.cat([batch.crops[:, centre], batch.crops[:count, others].flatten(0, 1)])
-    )
+    every = torch.cat([batch.crops[:, centre], batch.crops[:count, others].flatten(0, 1)])
+    maps = _through(network.backbone, network.encode_frames, every, stage=stage)
     centres, rest = maps[: len(batch.crops)], maps[len(batch.crops) :]
     logits, outside = trainee.coarse(centres)
     coarse = posterior_loss(
@@ -153,7 +192,7 @@ def predict(
         maps = logits.float().flatten(2).softmax(dim=-1).view_as(logits)
         return heatmap.decode(maps, stride=STRIDE)[0]
     network = trainee.network
-    features = encode_windows(network, batch.crops, frozen=True)
+    features = encode_windows(network, batch.crops, stage=stage)
     shape = (len(batch.crops), len(network.config.keypoints), *network.config.heatmap_size)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(shape, generator=generator).to(batch.crops.device)
