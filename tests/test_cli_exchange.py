@@ -42,7 +42,7 @@ def test_an_export_is_imported_again_by_name(tmp_path, poses, name, suffix, back
 
     assert out.exit_code == 0, out.output
     assert f"o.{suffix}" in out.output
-    assert "does not hold" in out.output
+    assert "alone does not hold" in out.output
     assert read.exit_code == 0, read.output
     before, after = read_native(poses).sequences, read_native(tmp_path / "back.json").sequences
     assert [s.track_id for s in after] == [0, 7]

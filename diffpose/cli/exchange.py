@@ -100,7 +100,9 @@ def export_poses(
     )
     for path in written:
         say(f"wrote {path}")
-    say(f"{EXPORT_FORMATS[output_format].title} does not hold: {_loses(output_format)}.")
+    chosen = EXPORT_FORMATS[output_format]
+    beside = "" if chosen.whole else f" ({output.name}.values.csv does)"
+    say(f"{chosen.title} alone does not hold: {chosen.loses}{beside}.")
 
 
 def import_file(
@@ -143,13 +145,6 @@ def import_file(
     say(f"{sum(map(len, sequences))} poses, {len(sequences)} tracks: {output}")
 
 
-def _loses(output_format: str) -> str:
-    from diffpose.formats.exporting import EXPORT_FORMATS
-
-    chosen = EXPORT_FORMATS[output_format]
-    return chosen.loses if chosen.whole else f"{chosen.loses} (the table beside it does)"
-
-
 def _is_project(source: Path) -> bool:
     try:
         with source.open("rb") as file:
@@ -189,7 +184,7 @@ def _load_project(source: Path, video: Path | None) -> _Poses:
 
 
 def _video_of(store: Store, video: Path | None) -> VideoInfo:
-    known = [info for info in store.videos()]
+    known = store.videos()
     found = [info for info in known if video is None or info.path.name == video.name]
     if len(found) == 1:
         return found[0]

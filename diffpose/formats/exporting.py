@@ -98,7 +98,7 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
     "json": ExportFormat(
         "DiffPose JSON", ".json",
         lambda p, s, i, o, e: write_native(p, s, i, o, order=e.order),
-        "nothing", whole=True,
+        "pictures", whole=True,
     ),
     "csv": ExportFormat(
         "CSV table", ".csv", lambda p, s, i, o, e: write_csv(p, s, i, o),
@@ -123,7 +123,7 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
     ),
     "dlc-csv": ExportFormat(
         "DeepLabCut CSV", ".csv", lambda p, s, i, o, e: write_deeplabcut_csv(p, s, i, o),
-        "times, the direction of the uncertainty (its size is in a second file)",
+        "times, the uncertainty, whose size is in a second file",
     ),
     "dlc-h5": ExportFormat(
         "DeepLabCut H5", ".h5", lambda p, s, i, o, e: write_deeplabcut_h5(p, s, i, o),
@@ -144,11 +144,11 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
     "mot": ExportFormat(
         "OpenSim motion: joint angles (MOT)", ".mot",
         lambda p, s, i, o, e: write_angles(p, s, i),
-        "keypoints; the angles' intervals are in a second file",
+        "keypoints, the angles' intervals, which are in a second file",
     ),
     "c3d": ExportFormat(
         "C3D", ".c3d", lambda p, s, i, o, e: write_c3d(p, s, i, o, metres_per_px=e.metres_per_px),
-        "confidence, the direction of the uncertainty; uneven times are refused",
+        "confidence, the direction of the uncertainty",
     ),
     "cvat": ExportFormat(
         "CVAT for video 1.1", ".xml", lambda p, s, i, o, e: write_cvat(p, s, i, o),
