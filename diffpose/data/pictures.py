@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,18 @@ class PictureFolder:
                 f"not there, e.g. {missing[0]}; complete the folder, or remove the annotation "
                 "files of pictures that you do not have."
             )
+        self._remember()
+
+    def _remember(self) -> None:
         self._read = lru_cache(maxsize=_KEPT)(self._decode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Workers in other processes decode for themselves."""
+        return {"folder": self.folder}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.folder = state["folder"]
+        self._remember()
 
     def __getitem__(self, name: str) -> NDArray[np.uint8]:
         """RGB uint8 (H, W, 3), not to be changed.

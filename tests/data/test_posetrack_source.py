@@ -1,6 +1,7 @@
 """PoseTrack and COCO as sources: what an example holds, and folders that lack something."""
 
 import json
+import pickle
 
 import cv2
 import numpy as np
@@ -67,6 +68,15 @@ def test_a_part_has_the_people_of_its_sequences_only(folder):
 
     assert len(part) == len(source) // 2
     np.testing.assert_array_equal(part[0].keypoints, source[len(part)].keypoints)
+
+
+def test_a_source_goes_to_another_process_as_it_is(folder):
+    source = load_posetrack(folder, "val")
+
+    copy = pickle.loads(pickle.dumps(source))
+
+    for picture, same in zip(source[3].frames, copy[3].frames, strict=True):
+        np.testing.assert_array_equal(picture, same)
 
 
 def damage_table(folder, change):
