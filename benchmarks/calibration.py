@@ -110,8 +110,9 @@ def draw(measured, path):
         colour = COLOURS[number % len(COLOURS)]
         points = [at(x, y) for x, y in zip(part["stated"], part["observed"], strict=True)]
         cv2.polylines(picture, [np.array(points)], False, colour, 2, cv2.LINE_AA)
-        for point in points:
-            cv2.circle(picture, point, 5, colour, -1, cv2.LINE_AA)
+        for point, count in zip(points, part["counts"], strict=True):  # area as many keypoints
+            radius = 2 + round(14 * (count / max(part["counts"])) ** 0.5)
+            cv2.circle(picture, point, radius, colour, -1, cv2.LINE_AA)
         label = f"{name}: error {part['error']:.3f}"
         write(label, (LEFT + 14, LEFT + 26 + 26 * number), colour)
     cv2.imwrite(str(path), picture)

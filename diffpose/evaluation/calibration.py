@@ -75,18 +75,15 @@ class Calibration:
         if not self.groups:
             return predictions
         values = features(predictions)
-        width, shift = np.zeros(values.shape[:2]), np.zeros(values.shape[:2])
+        confidence, covariance = predictions.confidence.copy(), predictions.covariance.copy()
         for name, columns in group_columns(predictions.skeleton).items():
             if name in self.groups:
-                width[:, columns] = values[:, columns] @ np.array(self.groups[name].width)
-                shift[:, columns] = values[:, columns] @ np.array(self.groups[name].confidence)
-        covariance = predictions.covariance * np.exp(2 * width)[..., None, None]
-        confidence = _share(_logit(predictions.confidence) + shift)
-        return replace(
-            predictions,
-            confidence=confidence.astype(predictions.confidence.dtype),
-            covariance=covariance.astype(predictions.covariance.dtype),
-        )
+                maps, x = self.groups[name], values[:, columns]
+                scale = np.exp(x @ np.array(maps.width))[..., None, None]
+                shifted = _logit(confidence[:, columns]) + x @ np.array(maps.confidence)
+                confidence[:, columns] = _share(shifted)
+                covariance[:, columns] *= scale**2
+        return replace(predictions, confidence=confidence, covariance=covariance)
 
     @property
     def digest(self) -> str:
@@ -326,7 +323,8 @@ def _log_radius(covariance: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _logit(share: NDArray[np.floating]) -> NDArray[np.float64]:
-    inner = np.asarray(share, np.float64).clip(1e-3, 1 - 1e-3)
+    # Peaks of heatmaps saturate: beyond these limits their height says nothing more.
+    inner = np.asarray(share, np.float64).clip(0.01, 0.99)
     return np.asarray(np.log(inner / (1 - inner)))
 
 
