@@ -67,7 +67,7 @@ def predictions(
         frames=np.arange(first, first + count),
         keypoints=random.uniform(50, 400, (count, num, 2)),
         confidence=random.uniform(0.2, 1, (count, num)),
-        covariance=np.broadcast_to(np.eye(2) * 9, (count, num, 2, 2)),
+        covariance=random.uniform(1, 9, (count, num, 1, 1)) * np.eye(2),
     )
 
 

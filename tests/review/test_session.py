@@ -147,6 +147,19 @@ def test_two_sessions_on_one_file_see_each_other_and_never_overwrite(tmp_path):
         assert one.revision == other.revision == 3
 
 
+def test_a_whole_pose_is_not_moved_from_where_it_was_a_moment_ago(store):
+    bob = ReviewSession(store, author="bob")
+
+    def bob_is_faster():
+        bob.apply(MOVE)
+        return clock()
+
+    with pytest.raises(StaleRevisionError):
+        ReviewSession(store, clock=bob_is_faster).apply(MoveBody(0, 4, (1, 1)))
+
+    assert [e.action for e in store.events()] == [MOVE]
+
+
 def test_reviewed_is_the_same_object_until_something_changes(store):
     session = ReviewSession(store)
     first = session.reviewed(0)
