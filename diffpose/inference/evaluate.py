@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from diffpose.data.sources import Example, Source
@@ -103,8 +104,8 @@ def _encoded(
         examples = [source[row] for row in rows]
         affines = np.stack([_crop(estimator, example, boxes) for example in examples])
         pairs = zip(examples, affines, strict=True)
-        crops = np.stack([_window(estimator, example, affine) for example, affine in pairs])
-        yield rows, examples, affines, estimator.encode(crops)
+        windows = [_window(estimator, example, affine) for example, affine in pairs]
+        yield rows, examples, affines, _encode(estimator, windows)
 
 
 def _crop(estimator: Estimator, example: Example, boxes: BoxSource) -> NDArray[np.float64]:
@@ -118,13 +119,24 @@ def _crop(estimator: Estimator, example: Example, boxes: BoxSource) -> NDArray[n
 def _window(
     estimator: Estimator, example: Example, affine: NDArray[np.float64]
 ) -> NDArray[np.uint8]:
+    """Crops of a clip's window; of a still only one, which stands for all frames."""
     centre, count = len(example.frames) // 2, len(example.frames)
+    if count == 1:
+        return cut_crop(example.frames[0], affine, size=estimator.crop_size)[None]
     wanted = np.arange(centre - estimator.radius, centre + estimator.radius + 1)
     cut = {
         row: cut_crop(example.frames[row], affine, size=estimator.crop_size)
         for row in {int(r) for r in np.clip(wanted, 0, count - 1)}
     }
     return np.stack([cut[int(row)] for row in np.clip(wanted, 0, count - 1)])
+
+
+def _encode(estimator: Estimator, windows: Sequence[NDArray[np.uint8]]) -> Features:
+    """Every distinct picture goes through the backbone once."""
+    maps = estimator.encode_frames(np.concatenate(windows))
+    parts = maps.split([len(window) for window in windows])
+    num_frames = 2 * estimator.radius + 1
+    return estimator.fuse(torch.stack([part.expand(num_frames, -1, -1, -1) for part in parts]))
 
 
 def _mean_of_known(values: NDArray[np.floating]) -> float:
