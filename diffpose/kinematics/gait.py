@@ -15,7 +15,7 @@ from scipy.signal import find_peaks
 
 from diffpose.kinematics.angles import SIDES, pick, sources_of
 from diffpose.kinematics.gaps import known_everywhere, runs
-from diffpose.kinematics.moments import Moment, highest_near, vertex
+from diffpose.kinematics.moments import Moment, summit
 from diffpose.kinematics.records import Array, Quantity
 from diffpose.kinematics.scale import Scale
 from diffpose.kinematics.series import Series, Trajectory, keypoint_series, point_series, quantity
@@ -25,7 +25,6 @@ _ORDER = [("right", STRIKE), ("left", OFF), ("left", STRIKE), ("right", OFF)]
 # OpenCap asks for 0.3, 0.25 and 0.2 m; a leg is about 0.9 m.
 _PROMINENCES = (0.33, 0.28, 0.22)
 _LEAST_STRIDE_S = 0.5
-_SEARCH_S = 0.15
 _LEAST_EVENTS = 3
 
 
@@ -56,7 +55,7 @@ def measure_gait(trajectory: Trajectory, scale: Scale | None) -> Gait:
     found: tuple[Moment, ...] = ()
     reason = "No steps: no foot swings far enough before and behind the pelvis."
     for prominence in _PROMINENCES:
-        moments = _find(signals, prominence * leg)
+        moments = _find(signals, prominence * leg, trajectory.error.event_factor)
         if len(moments) < _LEAST_EVENTS:
             continue
         if in_order(moments):
@@ -113,7 +112,9 @@ def _signal(trajectory: Trajectory, side: str, kind: str) -> Series:
     return point_series(trajectory, read, name=f"{side}_{kind}", label=kind)
 
 
-def _find(signals: dict[tuple[str, str], Series], prominence: float) -> tuple[Moment, ...]:
+def _find(
+    signals: dict[tuple[str, str], Series], prominence: float, factor: float
+) -> tuple[Moment, ...]:
     known = known_everywhere(np.stack([series.values for series in signals.values()]))
     moments = []
     for (side, kind), series in signals.items():
@@ -126,9 +127,8 @@ def _find(signals: dict[tuple[str, str], Series], prominence: float) -> tuple[Mo
                 distance=max(int(_LEAST_STRIDE_S / step), 1),
             )
             for peak in peaks + start:
-                time = vertex(times, series.values, int(peak))
-                draws = highest_near(times, series.draws, int(peak), within_s=_SEARCH_S)
-                moments.append(Moment(kind, side, time, draws))
+                found = summit(times, series.values, series.draws, int(peak))
+                moments.append(Moment(kind, side, *found).widened(factor))
     return tuple(sorted(moments, key=lambda moment: moment.time_s))
 
 

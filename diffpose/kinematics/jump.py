@@ -62,21 +62,22 @@ def measure_jumps(trajectory: Trajectory) -> Jumps:
     for start, stop in runs(np.nan_to_num(values, nan=-1.0) > _THRESHOLD):
         if values[start:stop].max() >= _LEAST_CLEARANCE:
             flights.append(start + int(np.argmax(values[start:stop])))
-    moments, found = [], []
+    moments, found, factor = [], [], trajectory.error.event_factor
     for number, top in enumerate(flights, start=1):
         span = _flight(series.times_s, values, top)
         if not span[1] - span[0] >= _LEAST_S:
             continue
         drawn = np.array([_flight(series.times_s, row, top) for row in draws])
         moments += [
-            Moment("take_off", "", span[0], drawn[:, 0]),
-            Moment("landing", "", span[1], drawn[:, 1]),
+            Moment("take_off", "", span[0], drawn[:, 0]).widened(factor),
+            Moment("landing", "", span[1], drawn[:, 1]).widened(factor),
         ]
         time, times = span[1] - span[0], drawn[:, 1] - drawn[:, 0]
         found += [
-            quantity(f"jump_{number}.flight_time", f"Jump {number}, flight time", "s", time, times),
+            quantity(f"jump_{number}.flight_time", f"Jump {number}, flight time", "s", time, times,
+                     factor=factor),
             quantity(f"jump_{number}.height", f"Jump {number}, height from flight time", "m",
-                     GRAVITY * time**2 / 8, GRAVITY * times**2 / 8),
+                     GRAVITY * time**2 / 8, GRAVITY * times**2 / 8, factor=factor),
         ]  # fmt: skip
     if not moments:
         return _none("Both feet never leave the ground for long enough.")

@@ -108,7 +108,7 @@ def measure(
     trajectory, facing = prepare(sequence, times_s, chosen)
     angles = {name: angle_series(trajectory, name) for name in chosen.angles}
     everything = list(angles.values())
-    quantities = angle_quantities(angles)
+    quantities = angle_quantities(angles, factor=chosen.error.extreme_factor)
     notes = [CAMERA_NOTE]
     moments: list[Moment] = []
     for task in chosen.tasks:
@@ -174,6 +174,7 @@ def prepare(
         facing=decided.direction,
         smoothing=settings.smoothing,
         longest_gap_s=settings.longest_gap_s,
+        error=settings.error,
     )
     return trajectory, decided
 
@@ -193,8 +194,11 @@ def _confident(sequence: PoseSequence, least: float) -> PoseSequence:
     )
 
 
-def angle_quantities(angles: dict[str, Series]) -> list[Quantity]:
-    """Smallest, largest and range of every joint angle, and left against right."""
+def angle_quantities(angles: dict[str, Series], *, factor: float) -> list[Quantity]:
+    """Smallest, largest and range of every joint angle, and left against right.
+
+    ``factor``: `ErrorModel.extreme_factor`.
+    """
     results = []
     for name, series in angles.items():
         if name.endswith("_segment"):
@@ -208,9 +212,17 @@ def angle_quantities(angles: dict[str, Series]) -> list[Quantity]:
         ):  # fmt: skip
             label = f"{series.label}, {word}"
             results.append(
-                quantity(f"{name}.{part}", label, "deg", value, draws, reason=series.reason)
+                quantity(
+                    f"{name}.{part}",
+                    label,
+                    "deg",
+                    value,
+                    draws,
+                    reason=series.reason,
+                    factor=factor,
+                )
             )
-    return results + _symmetry(angles)
+    return results + _symmetry(angles, factor)
 
 
 def _extreme(series: Series, function: object) -> tuple[float, Array]:
@@ -228,7 +240,7 @@ def _range(series: Series) -> tuple[float, Array]:
     return largest[0] - smallest[0], largest[1] - smallest[1]
 
 
-def _symmetry(angles: dict[str, Series]) -> list[Quantity]:
+def _symmetry(angles: dict[str, Series], factor: float) -> list[Quantity]:
     results = []
     for name, left in angles.items():
         other = name.replace("left_", "right_")
@@ -240,12 +252,20 @@ def _symmetry(angles: dict[str, Series]) -> list[Quantity]:
         label = f"{joint.capitalize()}, range of motion left minus right"
         reason = left.reason or right.reason
         results.append(
-            quantity(f"{joint}.asymmetry", label, "deg", a - b, a_draws - b_draws, reason=reason)
+            quantity(
+                f"{joint}.asymmetry",
+                label,
+                "deg",
+                a - b,
+                a_draws - b_draws,
+                reason=reason,
+                factor=factor,
+            )
         )
         index, index_draws = _index(a, b), _index(a_draws, b_draws)
         results.append(
             quantity(f"{joint}.symmetry_index", f"{joint.capitalize()}, symmetry index", "%",
-                     float(index), np.asarray(index_draws), reason=reason)
+                     float(index), np.asarray(index_draws), reason=reason, factor=factor)
         )  # fmt: skip
     return results
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from diffpose.kinematics.records import Array, Event
 from diffpose.kinematics.sampling import interval
 
+_NEAR_S = 0.08
+_ROUNDS = 4
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -28,6 +31,12 @@ class Moment:
     time_s: float
     draws: Array
 
+    def widened(self, factor: float) -> Moment:
+        """With its draws further from its time by a factor."""
+        return Moment(
+            self.kind, self.side, self.time_s, self.time_s + factor * (self.draws - self.time_s)
+        )
+
     def event(self, times_s: Array, frames: NDArray[np.integer]) -> Event:
         """With its 90 % interval and nearest frame."""
         known = self.draws[np.isfinite(self.draws)]
@@ -39,28 +48,39 @@ class Moment:
         return Event(self.kind, self.side, self.time_s, low, high, frame)
 
 
-def vertex(times_s: Array, values: Array, index: int) -> float:
-    """Time of the extreme of the parabola through the frames around ``index``, even or not."""
-    if not 0 < index < len(times_s) - 1:
-        return float(times_s[index])
-    t = times_s[index - 1 : index + 2] - times_s[index]
-    y = values[index - 1 : index + 2] - values[index]
-    # y = b t + c t^2 through the two neighbours.
-    c = (y[2] / t[2] - y[0] / t[0]) / (t[2] - t[0])
-    b = y[2] / t[2] - c * t[2]
-    if not np.isfinite(b + c) or c == 0:
-        return float(times_s[index])
-    return float(times_s[index] + np.clip(-b / (2 * c), t[0], t[2]))
+def summit(times_s: Array, values: Array, draws: Array, peak: int) -> tuple[float, Array]:
+    """When (N,) is highest near an index, and each of (D, N): vertex of a fitted parabola.
+
+    The parabola is fitted to all frames within 0.08 s. The place of the single highest frame would
+    jump with the noise, and draws about it would say too little about how far it has jumped.
+
+    Returns:
+        Seconds; the draws NaN where they are unknown or have no summit here.
+    """
+    centre = float(times_s[peak])
+    for _ in range(_ROUNDS):
+        near, fit = _parabola(times_s, centre)
+        centre = float(_vertex(fit @ values[near], centre))
+        if not np.isfinite(centre):
+            return float(times_s[peak]), np.full(len(draws), np.nan)
+    near, fit = _parabola(times_s, centre)
+    return centre, _vertex(fit @ draws[:, near].T, centre)
 
 
-def highest_near(times_s: Array, draws: Array, index: int, *, within_s: float) -> Array:
-    """When each of (D, N) is highest within a time of ``index``, (D,); NaN where unknown."""
-    near = np.flatnonzero(np.abs(times_s - times_s[index]) <= within_s)
-    part = draws[:, near]
-    result = np.full(len(draws), np.nan)
-    for row in np.flatnonzero(np.isfinite(part).all(axis=1)):
-        result[row] = vertex(times_s[near], part[row], int(np.argmax(part[row])))
-    return result
+def _parabola(times_s: Array, centre: float) -> tuple[NDArray[np.integer], Array]:
+    """Frames near a time, and the matrix that makes 1, t, t^2 coefficients of their values."""
+    near = np.flatnonzero(np.abs(times_s - centre) <= _NEAR_S)
+    if len(near) < 3:
+        near = np.sort(np.argsort(np.abs(times_s - centre))[:3])
+    since = times_s[near] - centre
+    return near, np.linalg.pinv(np.stack([np.ones_like(since), since, since**2], axis=1))
+
+
+def _vertex(coefficients: Array, centre: float) -> Array:
+    _, slope, bend = coefficients
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = -slope / (2 * bend)
+    return np.asarray(np.where(bend < 0, centre + np.clip(shift, -_NEAR_S, _NEAR_S), np.nan))
 
 
 def last_below(times_s: Array, values: Array, level: float, *, before: int) -> float:

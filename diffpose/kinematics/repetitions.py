@@ -8,8 +8,9 @@ import numpy as np
 from scipy.signal import find_peaks
 
 from diffpose.kinematics.gaps import runs
-from diffpose.kinematics.moments import Moment, first_below, highest_near, last_below, vertex
+from diffpose.kinematics.moments import Moment, first_below, last_below, summit
 from diffpose.kinematics.records import Array, Quantity
+from diffpose.kinematics.sampling import ErrorModel
 from diffpose.kinematics.series import Series, quantity
 
 _LEAST_DEG = 25.0
@@ -37,7 +38,9 @@ class Repetition:
     largest: tuple[float, Array]
 
 
-def find_repetitions(series: Series, *, side: str = "") -> tuple[Repetition, ...]:
+def find_repetitions(
+    series: Series, error: ErrorModel, *, side: str = ""
+) -> tuple[Repetition, ...]:
     """Whole repetitions in an angle's series, in order.
 
     A repetition rises and falls by at least 25 degrees and by two fifths of the angle's range;
@@ -55,13 +58,15 @@ def find_repetitions(series: Series, *, side: str = "") -> tuple[Repetition, ...
             distance=max(int(_LEAST_S / np.median(np.diff(times))), 1),
         )
         for peak in peaks:
-            one = _around(series, side, int(peak), (start, stop))
+            one = _around(series, side, int(peak), (start, stop), error.event_factor)
             if one is not None:
                 found.append(one)
     return tuple(found)
 
 
-def _around(series: Series, side: str, peak: int, stretch: tuple[int, int]) -> Repetition | None:
+def _around(
+    series: Series, side: str, peak: int, stretch: tuple[int, int], factor: float
+) -> Repetition | None:
     """The repetition with its peak at an index of a stretch; None if an end is cut off."""
     start, stop = stretch
     times, values = series.times_s[start:stop], series.values[start:stop]
@@ -81,14 +86,13 @@ def _around(series: Series, side: str, peak: int, stretch: tuple[int, int]) -> R
         return None
     before = [last_below(times, row, levels[0], before=peak) for row in draws]
     after = [first_below(times, row, levels[1], after=peak) for row in draws]
-    summit = highest_near(times, draws, peak, within_s=_SEARCH_S)
     near = np.abs(times - times[peak]) <= _SEARCH_S
     known = np.isfinite(draws).all()
     largest = draws[:, near].max(axis=1) if known else np.full(len(draws), np.nan)
     return Repetition(
-        start=Moment("repetition_start", side, began, np.array(before)),
-        peak=Moment("repetition_peak", side, vertex(times, values, peak), summit),
-        end=Moment("repetition_end", side, ended, np.array(after)),
+        start=Moment("repetition_start", side, began, np.array(before)).widened(factor),
+        peak=Moment("repetition_peak", side, *summit(times, values, draws, peak)).widened(factor),
+        end=Moment("repetition_end", side, ended, np.array(after)).widened(factor),
         largest=(top, np.asarray(largest)),
     )
 
@@ -103,7 +107,12 @@ def _until_rise(values: Array) -> int:
 
 
 def repetition_quantities(
-    repetitions: tuple[Repetition, ...], *, name: str, label: str, reason: str = ""
+    repetitions: tuple[Repetition, ...],
+    error: ErrorModel,
+    *,
+    name: str,
+    label: str,
+    reason: str = "",
 ) -> tuple[Quantity, ...]:
     """How many, how long and how far on average."""
     count = float(len(repetitions))
@@ -122,7 +131,14 @@ def repetition_quantities(
         )
     results += [
         quantity(f"{name}.duration", f"{label}, mean duration", "s", *duration, reason=none),
-        quantity(f"{name}.largest", f"{label}, mean largest angle", "deg", *largest, reason=none),
+        quantity(
+            f"{name}.largest",
+            f"{label}, mean largest angle",
+            "deg",
+            *largest,
+            reason=none,
+            factor=error.extreme_factor,
+        ),
     ]
     return tuple(results)
 

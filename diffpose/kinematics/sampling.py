@@ -34,13 +34,19 @@ class ErrorModel:
         correlation_s: Time after which the wandering part is down to 37 %.
         corrected_sd: Standard deviation of a keypoint that a person placed, in torso lengths,
             where the sequence states none.
+        extreme_factor: Factor on the intervals of smallest and largest values and ranges: the
+            extreme of a noisy curve is found where noise made it extreme, and draws about that
+            curve scatter less than it lies off.
+        event_factor: The same for the times of extremes and crossings.
     """
 
-    scale: float = 1.0
-    constant_share: float = 0.4
-    wandering_share: float = 0.4
-    correlation_s: float = 0.2
+    scale: float = 1.1
+    constant_share: float = 0.25
+    wandering_share: float = 0.7
+    correlation_s: float = 0.12
     corrected_sd: float = 0.02
+    extreme_factor: float = 1.6
+    event_factor: float = 1.6
 
     def __post_init__(self) -> None:
         shares = (self.constant_share, self.wandering_share)
@@ -49,10 +55,11 @@ class ErrorModel:
                 f"Expected shares of the variance of at least 0 that sum to at most 1, "
                 f"got {shares}."
             )
-        if min(self.scale, self.corrected_sd) < 0 or not self.correlation_s > 0:
+        factors = (self.scale, self.corrected_sd, self.extreme_factor, self.event_factor)
+        if min(factors) < 0 or not self.correlation_s > 0:
             raise SettingsError(
-                "Expected a scale and a click error of at least 0 and a correlation time above "
-                f"0 s, got {self.scale}, {self.corrected_sd} and {self.correlation_s} s."
+                "Expected scale, click error and factors of at least 0 and a correlation time "
+                f"above 0 s, got {factors} and {self.correlation_s} s."
             )
 
 

@@ -20,7 +20,7 @@ from diffpose.kinematics.derivatives import acceleration, velocity
 from diffpose.kinematics.filters import Smoothing, smooth
 from diffpose.kinematics.gaps import fill_gaps
 from diffpose.kinematics.records import Array, Curve, Mask, Quantity
-from diffpose.kinematics.sampling import interval
+from diffpose.kinematics.sampling import ErrorModel, interval
 from diffpose.poses import PoseSequence
 from diffpose.skeleton import Skeleton
 
@@ -40,6 +40,7 @@ class Trajectory:
         facing: How angles are read.
         smoothing: The filter.
         longest_gap_s: Longest gap that is filled.
+        error: What the draws were made with.
     """
 
     skeleton: Skeleton
@@ -50,6 +51,7 @@ class Trajectory:
     facing: str
     smoothing: Smoothing
     longest_gap_s: float
+    error: ErrorModel
 
 
 @dataclass(frozen=True)
@@ -193,21 +195,30 @@ def derivative_series(series: Series) -> tuple[Series, Series]:
 
 
 def quantity(
-    name: str, label: str, unit: str, value: float, draws: Array, *, reason: str = ""
+    name: str,
+    label: str,
+    unit: str,
+    value: float,
+    draws: Array,
+    *,
+    reason: str = "",
+    factor: float = 1.0,
 ) -> Quantity:
     """A number with the interval that its draws (D,) state about the truth.
 
     Draws scatter about the measured value as the measured value scatters about the truth, and
     what noise does to it (it makes a range of motion larger) it has done once before. The
-    interval is therefore that of ``2 value - draws`` (basic bootstrap; Davison and Hinkley 1997).
+    interval is therefore that of ``2 value - draws`` (basic bootstrap; Davison and Hinkley 1997),
+    made wider about its middle by ``factor``.
     """
     if not math.isfinite(value):
         return Quantity(name, label, math.nan, math.nan, math.nan, unit, reason or "Not known.")
     known = draws[np.isfinite(draws)]
     if len(known) < max(0.5 * len(draws), 2):
         return Quantity(name, label, value, math.nan, math.nan, unit, reason or NO_ERROR)
-    low, high = interval(2 * value - known[:, None])
-    return Quantity(name, label, value, float(low[0]), float(high[0]), unit, reason)
+    low, high = (float(end[0]) for end in interval(2 * value - known[:, None]))
+    middle, half = (low + high) / 2, factor * (high - low) / 2
+    return Quantity(name, label, value, middle - half, middle + half, unit, reason)
 
 
 def consecutive(sequence: PoseSequence, times_s: Array) -> tuple[PoseSequence, Array]:

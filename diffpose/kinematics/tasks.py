@@ -58,9 +58,13 @@ def run_task(task: Task, trajectory: Trajectory, scale: Scale | None) -> Outcome
 def _squats(trajectory: Trajectory) -> Outcome:
     left, right = (angle_series(trajectory, f"{side}_knee") for side in SIDES)
     knees = mean_series(left, right, name="knees", label="Knee flexion, mean of both")
-    found = find_repetitions(knees)
+    found = find_repetitions(knees, trajectory.error)
     quantities = repetition_quantities(
-        found, name="squat", label="Squats", reason=knees.reason if not knees.known else ""
+        found,
+        trajectory.error,
+        name="squat",
+        label="Squats",
+        reason=knees.reason if not knees.known else "",
     )
     return Outcome((knees,), quantities, _moments(found), _none_found(found, "Squats"))
 
@@ -69,9 +73,9 @@ def _curls(trajectory: Trajectory) -> Outcome:
     outcomes = []
     for side in SIDES:
         elbow = angle_series(trajectory, f"{side}_elbow")
-        found = find_repetitions(elbow, side=side)
+        found = find_repetitions(elbow, trajectory.error, side=side)
         quantities = repetition_quantities(
-            found, name=f"{side}_curl", label=f"{side.capitalize()} curls",
+            found, trajectory.error, name=f"{side}_curl", label=f"{side.capitalize()} curls",
             reason=elbow.reason if not elbow.known else "",
         )  # fmt: skip
         outcomes.append((found, quantities))

@@ -24,10 +24,10 @@ def figure(times, *, hip=(0.0, 0.0), trunk=0.0, **angles):
     lean = spread(trunk)
     neck = middle + TRUNK * _direction(90 - lean)
     points["hip"], points["neck"] = middle, neck
-    points["head"], points["nose"] = neck + (0, -25), neck + (9, -14)
+    points["head"], points["nose"] = neck + np.array([0, -25]), neck + np.array([9, -14])
     for side in ("left", "right"):
         for part in ("eye", "ear"):
-            points[f"{side}_{part}"] = neck + (4, -16)
+            points[f"{side}_{part}"] = neck + np.array([4, -16])
         bend = {k: spread(angles.get(f"{side}_{k}", 0.0)) for k in
                 ("hip", "knee", "ankle", "shoulder", "elbow")}  # fmt: skip
         thigh = -90 - lean + bend["hip"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffpose.kinematics.angles import (
@@ -91,6 +91,7 @@ def test_segments_are_in_line_with_their_pictures():
 coordinates = st.floats(-100, 100).map(lambda v: round(v, 2))
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(coordinates, min_size=52, max_size=52), st.sampled_from(["right", "front"]))
 def test_a_mirrored_picture_exchanges_left_and_right_and_nothing_else(numbers, facing):
     points = np.array(numbers).reshape(1, 26, 2)
@@ -128,6 +129,7 @@ def test_skeletons_without_feet_say_which_keypoints_an_ankle_lacks():
         measure_angle(np.zeros((1, 17, 2)), ANGLES["left_ankle"], COCO17, facing="right")
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.floats(-170, 170), st.floats(-30, 30))
 def test_unwrapping_gives_back_a_steady_turn(start, step):
     true = start + step * np.arange(30)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffpose.errors import SettingsError
@@ -57,6 +57,7 @@ def test_butterworth_removes_what_is_fast():
     assert np.abs(filtered[20:-20]).max() < 0.02
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(1, 4), st.integers(0, 2**31))
 def test_filters_are_linear_and_treat_rows_alike(rows, seed):
     values = np.random.default_rng(seed).normal(size=(rows, 40))
@@ -117,6 +118,7 @@ def test_hampel_takes_out_an_outlier_and_leaves_the_rest():
     np.testing.assert_allclose(np.delete(cleaned, 9), np.delete(line, 9), atol=1)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 1000))
 def test_derivatives_of_a_parabola_are_exact_on_uneven_times(seed):
     rng = np.random.default_rng(seed)
