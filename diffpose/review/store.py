@@ -318,11 +318,10 @@ class Store:
 
     def record_export(self, path: Path | str, *, file_format: str) -> None:
         """Note that the present revision was exported."""
-        now = self._clock().isoformat()
         with self._database.transaction():
             self._database.execute(
                 "INSERT INTO exports (revision, made_at, format, path) VALUES (?, ?, ?, ?)",
-                (self.revision, now, file_format, str(path)),
+                (self.revision, self._clock().isoformat(), file_format, str(path)),
             )
 
     def exports(self) -> list[dict[str, Any]]:
