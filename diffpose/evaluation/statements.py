@@ -45,7 +45,7 @@ class Predictions:
         keypoints: (N, K, 2) pixels; NaN where unknown.
         confidence: (N, K) in 0..1.
         covariance: (N, K, 2, 2) px^2.
-        draws: (N,) heatmaps averaged into each pose: steps times hypotheses, K E.
+        draws: (N, 2) denoising steps K and hypotheses E of each pose.
     """
 
     skeleton: Skeleton
@@ -60,7 +60,7 @@ class Predictions:
             "keypoints": (count, num, 2),
             "confidence": (count, num),
             "covariance": (count, num, 2, 2),
-            "draws": (count,),
+            "draws": (count, 2),
         }
         for name, shape in shapes.items():
             if getattr(self, name).shape != shape:

@@ -18,7 +18,7 @@ from diffpose.inference.estimator import Estimator
 from diffpose.inference.evaluate import BoxSource, predict_source
 from diffpose.poses import SamplingConfig
 
-SETTINGS = (SamplingConfig(1, 1), SamplingConfig(4, 8))
+SETTINGS = tuple(SamplingConfig(k, e) for k, e in ((1, 1), (4, 1), (1, 8), (4, 8)))
 """Steps and hypotheses that a calibration is fitted at; it serves those between and beyond."""
 
 

@@ -255,7 +255,7 @@ class Estimator:
                 carry(pose.keypoints),
                 pose.confidence.cpu().numpy(),
                 covariance.astype(np.float32),
-                np.full(len(covariance), float(steps * hypotheses)),
+                np.tile([float(steps), hypotheses], (len(covariance), 1)),
             )
         )
         return PoseBatch(

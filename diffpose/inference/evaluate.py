@@ -77,7 +77,7 @@ def predict_source(
     for rows, examples, affines, features in _encoded(estimator, source, boxes):
         for kept, sampling in zip(parts, samplings, strict=True):
             poses = estimator.sample(features, affines, sampling, seeds=rows)
-            draws = np.full(len(poses), float(sampling.num_steps * sampling.num_hypotheses))
+            draws = np.tile([float(sampling.num_steps), sampling.num_hypotheses], (len(poses), 1))
             kept.append(
                 Predictions(
                     estimator.skeleton, poses.keypoints, poses.confidence, poses.covariance, draws

@@ -48,7 +48,7 @@ def honest(count, *, seed=0, tail="gauss"):
     covariance = sd[..., None, None] ** 2 * np.eye(2)
     limit = NEAR * torso_sizes(truths, HALPE26)[:, None]
     sure = 1 - np.exp(-((limit / sd) ** 2) / 2)
-    return Predictions(HALPE26, found, sure, covariance, np.full(count, 32.0)), truths
+    return Predictions(HALPE26, found, sure, covariance, np.tile([4.0, 8.0], (count, 1))), truths
 
 
 def test_a_perfect_gaussian_s_calibration_is_the_identity():

@@ -79,7 +79,7 @@ def test_a_calibration_of_another_version_is_named(weights, tmp_path):
         Estimator.load(path)
 
 
-def test_calibration_measures_every_source_at_both_settings(weights):
+def test_calibration_measures_every_source_at_all_settings(weights):
     estimator = Estimator.load(weights)
     told = []
 
@@ -92,7 +92,7 @@ def test_calibration_measures_every_source_at_both_settings(weights):
         progress=lambda fraction, words: told.append(fraction),
     )
 
-    assert len(fitted.measured) == 4
+    assert len(fitted.measured) == 8
     assert all(part["groups"]["feet"]["truths"] > 0 for part in fitted.measured.values())
     assert told[-1] == 1
     with pytest.raises(SettingsError, match="held-out"):
