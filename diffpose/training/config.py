@@ -35,8 +35,8 @@ class StageConfig:
         accumulate: Batches of a process that make one step; their gradients are averaged. A step
             sees ``batch_size`` x ``accumulate`` x processes windows.
         checkpoint_activations: Compute the backbone and the decoder again on the way back instead
-            of keeping what they computed: less memory, about a third more time.
-        compile: Compile the backbone and the decoder: minutes first, then faster steps on a GPU.
+            of keeping what they computed: less memory, more time.
+        compile: Compile the backbone and the decoder; minutes go by before the first step.
         noise_draws: Noise samples a window (the encoder runs once for all of them).
         first_step_share: Share of noise samples drawn at the noisiest timestep, which every
             sampling run starts from.
