@@ -132,18 +132,16 @@ def clicks_left(
     if not len(reviewed.poses):
         return 0
     outlook = _look(reviewed, config)
-    open_, clicks = outlook.open.copy(), 0
-    variance = outlook.variance + outlook.suspicion
-    gains = _gains(outlook)
-    count = np.prod(open_.shape)
-    while clicks < most:
-        expected = np.where(open_, _expected(variance), 0)
-        if expected.sum() / count <= target_px:
-            break
-        row, k = np.unravel_index(int(np.argmax(np.where(open_, gains, -1))), gains.shape)
-        _place(outlook, variance, int(row), int(k))
-        open_[row, k] = False
-        gains[:, k] = _gains(outlook, [int(k)])[:, 0]
+    expected = np.where(outlook.open, _expected(outlook.variance + outlook.suspicion), 0)
+    gains, total, clicks = _gains(outlook), float(expected.sum()), 0
+    while clicks < most and total > target_px * expected.size:
+        row, k = np.unravel_index(int(np.argmax(gains)), gains.shape)
+        near = _place(outlook, int(row), int(k))
+        variance = outlook.variance[near, k] + outlook.suspicion[near, k]
+        now = np.where(outlook.open[near, k], _expected(variance), 0)
+        total += float(now.sum() - expected[near, k].sum())
+        expected[near, k] = now
+        gains[near, k] = _gains(outlook, rows=near, keypoints=[int(k)])[near, 0]
         clicks += 1
     return clicks
 
@@ -188,37 +186,43 @@ def _expected(variance: Array) -> Array:
     return np.asarray(_MEAN_LENGTH * np.sqrt(np.maximum(variance, 0)))
 
 
-def _gains(outlook: _Outlook, keypoints: list[int] | None = None) -> Array:
-    """(N, K) px that a click on each keypoint removes; 0 for those that are settled."""
+def _gains(
+    outlook: _Outlook, *, rows: slice = slice(None), keypoints: list[int] | None = None
+) -> Array:
+    """(N, K) px that a click on each keypoint removes; 0 where settled, and outside ``rows``."""
     chosen = list(range(outlook.variance.shape[1])) if keypoints is None else keypoints
     gains = np.zeros((len(outlook.variance), len(chosen)))
+    begin, end, _ = rows.indices(len(gains))
     for first, weight, covariance in outlook.covariances:
-        rows = slice(first, first + len(weight))
+        if first >= end or first + len(weight) <= begin:
+            continue
+        inside = slice(first, first + len(weight))
         part = covariance[chosen]  # (k, n, n)
         before = np.maximum(np.diagonal(part, axis1=1, axis2=2), 0)
         lost = part**2 / (before[:, None, :] + outlook.placed_variance)
         share = lost / np.maximum(before[:, :, None], 1e-12)
-        doubt = outlook.suspicion[rows][:, chosen].T
-        whole = _expected(before + doubt)[:, :, None]
-        after = _expected((before + doubt)[:, :, None] * np.clip(1 - share, 0, 1))
-        gains[rows] += weight[:, None] * (whole - after).sum(axis=1).T
+        doubted = before + outlook.suspicion[inside][:, chosen].T
+        after = _expected(doubted[:, :, None] * np.clip(1 - share, 0, 1))
+        gains[inside] += weight[:, None] * (_expected(doubted)[:, :, None] - after).sum(axis=1).T
     gains *= outlook.reach[chosen]
     return np.where(outlook.open[:, chosen], gains, 0)
 
 
-def _place(outlook: _Outlook, variance: Array, row: int, keypoint: int) -> None:
-    """Update covariances and ``variance`` in place as if the keypoint had been corrected."""
+def _place(outlook: _Outlook, row: int, keypoint: int) -> slice:
+    """Change the outlook as if the keypoint had been corrected; the rows that this reaches."""
     outlook.open[row, keypoint] = False
     outlook.suspicion[row, keypoint] = 0
-    total = np.zeros(len(variance))
+    begin, end = row, row + 1
     for first, weight, covariance in outlook.covariances:
-        rows = slice(first, first + len(weight))
-        if first <= row < first + len(weight):
-            column = covariance[keypoint, :, row - first].copy()
-            spread = max(column[row - first], 0) + outlook.placed_variance
-            covariance[keypoint] -= np.outer(column, column) / spread
-        total[rows] += weight * np.maximum(np.diagonal(covariance[keypoint]), 0)
-    variance[:, keypoint] = total + outlook.suspicion[:, keypoint]
+        if not first <= row < first + len(weight):
+            continue
+        column = covariance[keypoint, :, row - first].copy()
+        spread = max(column[row - first], 0) + outlook.placed_variance
+        lost = np.outer(column, column) / spread
+        covariance[keypoint] -= lost
+        outlook.variance[first : first + len(weight), keypoint] -= weight * np.diagonal(lost)
+        begin, end = min(begin, first), max(end, first + len(weight))
+    return slice(begin, end)
 
 
 def _suspicions(poses: PoseSequence, settled: NDArray[np.bool_]) -> tuple[Array, NDArray[np.bool_]]:
