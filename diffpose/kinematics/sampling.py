@@ -45,7 +45,7 @@ class ErrorModel:
     wandering_share: float = 0.7
     correlation_s: float = 0.12
     corrected_sd: float = 0.02
-    extreme_factor: float = 1.6
+    extreme_factor: float = 1.3
     event_factor: float = 1.6
 
     def __post_init__(self) -> None:

@@ -72,7 +72,7 @@ def test_intervals_hold_nine_times_in_ten_on_errors_as_modelled():
         held["time"].append(e.low <= v.time_s <= e.high)
 
     for name, shares in held.items():
-        assert 0.8 <= np.mean(shares) <= 0.98, name
+        assert 0.8 <= np.mean(shares) < 0.99, name  # of 60: the chance of 0.9 is wide
 
 
 def test_errors_that_stay_are_not_filtered_away():
