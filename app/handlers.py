@@ -31,7 +31,8 @@ EXPORTS = {"CSV": "poses.csv", "COCO": "poses.coco.json", "JSON": "poses.json", 
 """What can be downloaded, and under which name."""
 
 _TICK_S = 0.25
-_HANDOVER_S = 20.0  # for the job of the clip before to notice that it is cancelled
+HANDOVER_S = 20.0
+"""How long the job of the clip before may take to notice that it is cancelled."""
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def open_example(workspace: Workspace, session: Session, name: str) -> Iterator[
     if path is None:
         session.status = Status("There is no such example; choose another.", "error")
         return iter((None,))
+    session.example = name
     return _open(workspace, session, path, name)
 
 
@@ -100,20 +102,40 @@ def _open(workspace: Workspace, session: Session, path: Path, name: str) -> Iter
 
     def work() -> str:
         session.progress(None, f"Opening {name}")
-        video = Video(path)
-        num_frames = min(video.info.num_frames, workspace.settings.max_frames)
-        clip = Clip(video, name=name, folder=session.folder, num_frames=num_frames)
-        clip.write_times(_truth(path, num_frames, workspace.estimator.skeleton))
-        session.replace_clip(clip)
-        write_frames(
-            video, clip.frames_folder, start=0, stop=num_frames,
-            max_side=workspace.settings.frame_side, quality=JPEG_QUALITY,
-            progress=_counting(session, clip), cancelled=session.cancelled,
-        )  # fmt: skip
-        clip.ready = num_frames
-        return _with_warnings(_find_people(workspace, session, clip), clip)
+        return show_clip(workspace, session, Video(path), name)
 
-    return run_job(session, work, wait_s=_HANDOVER_S)
+    return run_job(session, work, wait_s=HANDOVER_S)
+
+
+def show_clip(
+    workspace: Workspace, session: Session, video: Video, name: str, *, search: bool = True
+) -> str:
+    """Make a video the session's clip; within a job.
+
+    Args:
+        workspace: The app's state.
+        session: Whose clip.
+        video: An open video; it belongs to the clip from now on.
+        name: What the page calls it.
+        search: Whether to look for people.
+
+    Returns:
+        Words for the visitor.
+    """
+    path = video.info.path
+    num_frames = min(video.info.num_frames, workspace.settings.max_frames)
+    clip = Clip(video, name=name, folder=session.folder, num_frames=num_frames)
+    clip.write_times(_truth(path, num_frames, workspace.estimator.skeleton))
+    if not path.is_relative_to(workspace.settings.examples):
+        session.example = None
+    session.replace_clip(clip)
+    write_frames(
+        video, clip.frames_folder, start=0, stop=num_frames,
+        max_side=workspace.settings.frame_side, quality=JPEG_QUALITY,
+        progress=_counting(session, clip), cancelled=session.cancelled,
+    )  # fmt: skip
+    clip.ready = num_frames
+    return _with_warnings(_find_people(workspace, session, clip) if search else "", clip)
 
 
 def _counting(session: Session, clip: Clip) -> Callable[[float, str], None]:
@@ -151,8 +173,17 @@ def _find_people(workspace: Workspace, session: Session, clip: Clip) -> str:
     return f"{found} found.{choose} {'p' if choose else 'P'}ress Find poses."
 
 
-def find_poses(workspace: Workspace, session: Session, sampling: SamplingConfig) -> Iterator[None]:
-    """Estimate the chosen person's poses in every frame; they are shown as they come."""
+def find_poses(
+    workspace: Workspace,
+    session: Session,
+    sampling: SamplingConfig,
+    *,
+    after: Callable[[], str] = str,
+) -> Iterator[None]:
+    """Estimate the chosen person's poses in every frame; they are shown as they come.
+
+    ``after`` runs when they are done, or cancelled; its words are added to those for the visitor.
+    """
 
     def work() -> str:
         clip = _clip(session)
@@ -170,7 +201,8 @@ def find_poses(workspace: Workspace, session: Session, sampling: SamplingConfig)
             cancelled=session.cancelled,
         ):  # fmt: skip
             clip.add_poses(person, chunk)
-        return f"Poses found in {len(held.by_frame)} frames of {views.person_name(person).lower()}."
+        name = views.person_name(person).lower()
+        return f"Poses found in {len(held.by_frame)} frames of {name}.{after()}"
 
     def with_kept_poses() -> str:
         try:
@@ -179,7 +211,8 @@ def find_poses(workspace: Workspace, session: Session, sampling: SamplingConfig)
             clip, person = session.clip, session.person
             held = clip.poses.get(person) if clip and person is not None else None
             kept = len(held.by_frame) if held else 0
-            raise CancelledError(f"Cancelled. {kept} finished frames are kept.") from None
+            words = f"Cancelled. {kept} finished frames are kept.{after() if kept else ''}"
+            raise CancelledError(words) from None
 
     return run_job(session, with_kept_poses)
 
@@ -265,8 +298,8 @@ def export(workspace: Workspace, session: Session, kind: str) -> Iterator[None]:
     """Write the poses of everybody in a format and offer the file."""
 
     def work() -> str:
-        clip, estimator = _clip(session), workspace.estimator
-        sequences = clip.sequences(estimator.skeleton)
+        clip = _clip(session)
+        sequences = session.sequences(workspace.estimator.skeleton)
         if not sequences:
             raise InputError("There are no poses yet; press Find poses first.")
         folder = session.folder / "exports"
@@ -274,7 +307,7 @@ def export(workspace: Workspace, session: Session, kind: str) -> Iterator[None]:
         name = f"{Path(clip.name).stem.replace(' ', '_')}.{EXPORTS[kind]}"
         path = folder / name
         session.progress(None, f"Writing {name}")
-        provenance = _provenance(workspace, clip)
+        provenance = provenance_of(workspace, clip)
         if kind == "CSV":
             write_csv(path, sequences, clip.info)
         elif kind == "COCO":
@@ -296,8 +329,12 @@ def export(workspace: Workspace, session: Session, kind: str) -> Iterator[None]:
     return run_job(session, work)
 
 
-def _provenance(workspace: Workspace, clip: Clip) -> Provenance:
-    """Settings of the newest run of every person; they differ only if the visitor changed them."""
+def provenance_of(workspace: Workspace, clip: Clip) -> Provenance:
+    """How the clip's poses were made.
+
+    Settings are those of the newest run; they differ from person to person only if the visitor
+    changed them.
+    """
     estimator = workspace.estimator
     runs = {p: held.sampling for p, held in clip.poses.items() if held.sampling is not None}
     newest = list(runs.values())[-1]

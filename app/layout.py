@@ -1,58 +1,28 @@
-"""The page: which parts it has, and which event calls which handler."""
+"""The page: which parts it has and where they are; `app.screen` ties events to handlers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from app import handlers, views
 from app.canvas.component import pose_canvas
-from app.payloads import parse_box, parse_index, parse_sampling
-from app.session import Session, Status
+from app.desk import answers
+from app.desk.component import project_list, queue_panel
+from app.measure.panel import MeasurePanel
+from app.screen import LAYERS, Parts, Screen
 from app.settings import MAX_HYPOTHESES, MAX_STEPS, Settings
 from app.theme import CSS, make_theme
 from app.timeline.component import copy_plotly, timeline
 from app.workspace import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Workspace
-from diffpose.errors import DiffPoseError, InputError
+from diffpose.review.library import SUFFIX
 from diffpose.skeleton import Skeleton
 
 TITLE = "DiffPose"
-LAYERS = ["Skeleton", "Uncertainty", "Heatmap", "Hypotheses", "Boxes"]
-TRUTH = "True pose"
 SHOWN_AT_FIRST = ["Skeleton", "Uncertainty", "Heatmap", "Boxes"]
 START_STEPS, START_HYPOTHESES = 4, 8
-
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-_LONG: dict[str, Any] = {**_QUIET, "concurrency_limit": 16}
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The parts of the page that handlers change or read."""
-
-    session: gr.State
-    canvas: gr.HTML
-    example: gr.Radio
-    upload: gr.UploadButton
-    person: gr.Dropdown
-    run: gr.Button
-    cancel: gr.Button
-    steps: gr.Slider
-    hypotheses: gr.Slider
-    joint: gr.Dropdown
-    layers: gr.CheckboxGroup
-    exports: dict[str, gr.Button]
-
-    @property
-    def screen(self) -> list[Any]:
-        """Outputs of `_Screen.full` in its order."""
-        fixed = [self.canvas, self.person, self.run, self.cancel, self.layers]
-        return [*fixed, *self.exports.values()]
 
 
 def build_app(workspace: Workspace) -> gr.Blocks:
@@ -78,7 +48,8 @@ def build_app(workspace: Workspace) -> gr.Blocks:
                     timeline(copy_plotly(workspace.static), elem_id="timeline")
             with gr.Column(scale=1, min_width=320, elem_id="side"):
                 parts = _side(workspace, skeleton, session=session, canvas=canvas)
-        _Screen(workspace, skeleton, parts).connect(page)
+        MeasurePanel(workspace, session, workspace.static / "plotly.min.js")
+        Screen(workspace, skeleton, parts).connect(page)
     return page
 
 
@@ -111,10 +82,14 @@ def _canvas(workspace: Workspace, skeleton: Skeleton) -> gr.HTML:
     def resample(payload: Any) -> views.Json:
         return handlers.resample(workspace, payload)
 
-    return pose_canvas(start, resample, elem_id="canvas")
+    def review(payload: Any) -> views.Json:
+        return answers.review(workspace, payload)
+
+    return pose_canvas(start, [resample, review], elem_id="canvas")
 
 
 def _side(workspace: Workspace, skeleton: Skeleton, *, session: gr.State, canvas: gr.HTML) -> Parts:
+    queue_panel(elem_id="queue-panel")
     example, upload = _video_choice(list(workspace.examples()))
     person = gr.Dropdown(
         [], label="Person", value=None, interactive=True, filterable=False, elem_id="person",
@@ -127,15 +102,7 @@ def _side(workspace: Workspace, skeleton: Skeleton, *, session: gr.State, canvas
         cancel = gr.Button(
             "Cancel", interactive=False, elem_id="cancel", size="lg", scale=1, min_width=84
         )
-    _heading("Sampling, live on this frame")
-    steps = gr.Slider(
-        1, MAX_STEPS, START_STEPS, step=1, label="Denoising steps", elem_id="steps",
-        info="More sharpens each sample; slower.", buttons=[],
-    )  # fmt: skip
-    hypotheses = gr.Slider(
-        1, MAX_HYPOTHESES, START_HYPOTHESES, step=1, label="Ensemble samples", elem_id="hypotheses",
-        info="More steadies the uncertainty.", buttons=[],
-    )  # fmt: skip
+    steps, hypotheses = _sampling()
     _heading("Show")
     layers = gr.CheckboxGroup(
         LAYERS, value=SHOWN_AT_FIRST, show_label=False, container=False, elem_id="layers"
@@ -147,8 +114,29 @@ def _side(workspace: Workspace, skeleton: Skeleton, *, session: gr.State, canvas
     exports = _export_buttons()
     return Parts(
         session, canvas, example, upload, person, run, cancel, steps, hypotheses, joint, layers,
-        exports,
+        exports, _projects(workspace), gr.Textbox(visible="hidden", elem_id="visitor"),
     )  # fmt: skip
+
+
+def _sampling() -> tuple[gr.Slider, gr.Slider]:
+    with gr.Column(elem_id="sampling"):
+        _heading("Sampling, live on this frame")
+        steps = gr.Slider(
+            1, MAX_STEPS, START_STEPS, step=1, label="Denoising steps", elem_id="steps",
+            info="More sharpens each sample; slower.", buttons=[],
+        )  # fmt: skip
+        hypotheses = gr.Slider(
+            1, MAX_HYPOTHESES, START_HYPOTHESES, step=1, label="Ensemble samples",
+            elem_id="hypotheses", info="More steadies the uncertainty.", buttons=[],
+        )  # fmt: skip
+    return steps, hypotheses
+
+
+def _projects(workspace: Workspace) -> gr.HTML:
+    def projects(payload: Any) -> views.Json:
+        return answers.projects(workspace, payload)
+
+    return project_list(projects, elem_id="projects")
 
 
 def _video_choice(examples: list[str]) -> tuple[gr.Radio, gr.UploadButton]:
@@ -157,8 +145,8 @@ def _video_choice(examples: list[str]) -> tuple[gr.Radio, gr.UploadButton]:
         visible=bool(examples), elem_id="example",
     )  # fmt: skip
     upload = gr.UploadButton(
-        "Upload a video", file_types=[*VIDEO_SUFFIXES, *PICTURE_SUFFIXES], elem_id="upload",
-        size="md",
+        "Upload a video", elem_id="upload", size="md",
+        file_types=[*VIDEO_SUFFIXES, *PICTURE_SUFFIXES, SUFFIX],
     )  # fmt: skip
     return example, upload
 
@@ -181,159 +169,3 @@ def _heading(words: str) -> None:
 def _first_joint(skeleton: Skeleton) -> int:
     name = "right_wrist"
     return skeleton.keypoints.index(name) if name in skeleton.keypoints else 0
-
-
-class _Screen:
-    """Handlers' results on the page."""
-
-    def __init__(self, workspace: Workspace, skeleton: Skeleton, parts: Parts) -> None:
-        self.workspace, self.skeleton, self.parts = workspace, skeleton, parts
-
-    def connect(self, page: gr.Blocks) -> None:
-        """Tie every event to its handler."""
-        parts, screen = self.parts, self.parts.screen
-        page.load(self.on_load, parts.example, [parts.session, *screen], **_LONG)
-        page.unload(self.on_unload)
-        picked = [parts.session, parts.example]
-        parts.example.input(self.on_example, picked, screen, **_LONG)
-        parts.upload.upload(self.on_upload, [parts.session, parts.upload], screen, **_LONG)
-        settings = [parts.session, parts.steps, parts.hypotheses]
-        parts.run.click(self.on_run, settings, screen, **_LONG)
-        parts.cancel.click(self.on_cancel, parts.session, None, queue=False, **_QUIET)
-        for kind, button in parts.exports.items():
-            button.click(partial(self.on_export, kind), parts.session, screen, **_LONG)
-        parts.person.input(self.on_person, [parts.session, parts.person], screen, **_QUIET)
-        self._connect_canvas()
-
-    def _connect_canvas(self) -> None:
-        parts, screen = self.parts, self.parts.screen
-        once: dict[str, Any] = {**_QUIET, "trigger_mode": "multiple", "concurrency_limit": 1}
-        parts.canvas.person_picked(self.on_person_picked, parts.session, screen, **once)
-        parts.canvas.box_drawn(self.on_box_drawn, parts.session, screen, **once)
-        parts.canvas.joint_picked(self.on_joint_picked, None, parts.joint, **once)
-        tell: dict[str, Any] = {"fn": None, "outputs": None, **_QUIET}
-        both = [parts.steps, parts.hypotheses]
-        for slider in both:
-            slider.change(inputs=both, js="(k, e) => window.diffpose?.sampling(k, e)", **tell)
-        # Space is then for playing, not for pressing the button again.
-        parts.run.click(js="() => window.diffpose?.focus()", **tell)
-        parts.layers.input(inputs=parts.layers, js="(v) => window.diffpose?.layers(v)", **tell)
-        parts.joint.input(inputs=parts.joint, js="(v) => window.diffpose?.joint(v)", **tell)
-
-    def on_load(self, example: str | None, request: gr.Request) -> Iterator[Any]:
-        """A page opens: it gets a session and the first example."""
-        session = self.workspace.open_session(request.session_hash or "")
-        key = session.session_id
-        if example is None:
-            yield key, *self.full(session)
-            return
-        for screen in self._work(session, handlers.open_example(self.workspace, session, example)):
-            yield key, *screen
-
-    def on_unload(self, request: gr.Request) -> None:
-        """A page closes."""
-        self.workspace.page_closed(request.session_hash or "")
-
-    def on_example(self, key: str, example: str) -> Iterator[Any]:
-        """Another example."""
-        yield from self._guarded(key, lambda s: handlers.open_example(self.workspace, s, example))
-
-    def on_upload(self, key: str, upload: str) -> Iterator[Any]:
-        """An uploaded file."""
-        yield from self._guarded(key, lambda s: handlers.open_upload(self.workspace, s, upload))
-
-    def on_run(self, key: str, steps: float, hypotheses: float) -> Iterator[Any]:
-        """Find poses."""
-        yield from self._guarded(
-            key,
-            lambda s: handlers.find_poses(self.workspace, s, parse_sampling(steps, hypotheses)),
-        )
-
-    def on_export(self, kind: str, key: str) -> Iterator[Any]:
-        """A download is wanted."""
-        yield from self._guarded(key, lambda s: handlers.export(self.workspace, s, kind))
-
-    def on_cancel(self, key: str) -> None:
-        """Stop the running work."""
-        handlers.cancel(self._session(key))
-
-    def on_person(self, key: str, person: int | None) -> Any:
-        """A person of the list."""
-        return self._now(key, lambda s: s.choose(person))
-
-    def on_person_picked(self, key: str, event: gr.EventData) -> Any:
-        """A person of the picture."""
-        return self._now(key, lambda s: s.choose(parse_index(event._data, "track")))
-
-    def on_box_drawn(self, key: str, event: gr.EventData) -> Any:
-        """A box of the picture."""
-        return self._now(key, lambda s: handlers.draw_box(s, parse_box(event._data)))
-
-    def on_joint_picked(self, event: gr.EventData) -> int:
-        """A keypoint of the picture or the timeline."""
-        return min(parse_index(event._data, "joint"), len(self.skeleton) - 1)
-
-    def full(self, session: Session) -> tuple[Any, ...]:
-        """Everything a handler may have changed."""
-        clip, running = session.clip, session.status.running
-        tracks = clip.tracks if clip else {}
-        done = bool(clip and any(held.by_frame for held in clip.poses.values()))
-        mine = clip.poses.get(session.person) if clip and session.person is not None else None
-        return (
-            session.view(self.skeleton),
-            gr.update(
-                choices=views.person_choices(tracks, clip.info.fps if clip else 30.0),
-                value=session.person,
-            ),
-            gr.update(
-                value="Find poses again" if mine and mine.by_frame else "Find poses",
-                interactive=clip is not None and not running,
-            ),
-            gr.update(interactive=running),
-            gr.update(choices=[*LAYERS, TRUTH] if clip and clip.has_truth else LAYERS),
-            *(gr.update(interactive=done and not running) for _ in self.parts.exports),
-        )
-
-    def _progress(self, session: Session) -> tuple[Any, ...]:
-        """The canvas only: the rest of the page stays as it is."""
-        return (session.view(self.skeleton), *[gr.skip()] * (len(self.parts.screen) - 1))
-
-    def _work(self, session: Session, job: Iterator[None]) -> Iterator[tuple[Any, ...]]:
-        first = True
-        for _ in job:
-            yield (
-                self.full(session)
-                if first or not session.status.running
-                else (self._progress(session))
-            )
-            first = False
-        yield self.full(session)
-        if session.status.kind == "error":
-            gr.Warning(session.status.words)
-
-    def _guarded(
-        self, key: str, start: Callable[[Session], Iterator[None]]
-    ) -> Iterator[tuple[Any, ...]]:
-        session = self._session(key)
-        try:
-            job = start(session)
-        except DiffPoseError as error:
-            session.status = Status(str(error), "error")
-            gr.Warning(str(error))
-            job = iter(())
-        yield from self._work(session, job)
-
-    def _now(self, key: str, act: Callable[[Session], None]) -> tuple[Any, ...]:
-        session = self._session(key)
-        try:
-            act(session)
-        except DiffPoseError as error:
-            session.status = Status(str(error), "error", session.status.running)
-            gr.Warning(str(error))
-        return self.full(session)
-
-    def _session(self, key: str) -> Session:
-        try:
-            return self.workspace.session(key)
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from None

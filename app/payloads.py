@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,6 +54,31 @@ class DrawnBox:
     box: tuple[float, float, float, float]
 
 
+@dataclass(frozen=True)
+class Visitor:
+    """What a browser remembers between two visits.
+
+    Attributes:
+        key: A secret of the browser's own, by which it finds its projects again; "" if none.
+        project: The project that this tab had open.
+    """
+
+    key: str
+    project: str | None
+
+
+def parse_visitor(text: Any) -> Visitor:
+    """What the page remembered; whatever makes no sense counts as forgotten."""
+    try:
+        fields = mapping(json.loads(text))
+    except (TypeError, ValueError):
+        return Visitor("", None)
+    key, project = fields.get("key"), fields.get("project")
+    long_enough = isinstance(key, str) and 16 <= len(key) <= 64
+    named = isinstance(project, str) and 0 < len(project) <= 200
+    return Visitor(str(key) if long_enough else "", str(project) if named else None)
+
+
 def parse_sampling(steps: Any, hypotheses: Any) -> SamplingConfig:
     """K and E from the sliders.
 
@@ -72,7 +98,7 @@ def parse_resample(payload: Any) -> ResampleRequest:
     Raises:
         InputError: A field is missing or makes no sense.
     """
-    fields = _mapping(payload)
+    fields = mapping(payload)
     return ResampleRequest(
         session=_text(fields, "session"),
         sequence=_index(fields, "sequence"),
@@ -90,7 +116,7 @@ def parse_box(payload: Any) -> DrawnBox:
     Raises:
         InputError: A field is missing, or the box is not four finite numbers.
     """
-    fields = _mapping(payload)
+    fields = mapping(payload)
     track = None if fields.get("track") is None else _index(fields, "track")
     box = fields.get("box")
     good = (
@@ -111,10 +137,36 @@ def parse_index(payload: Any, name: str) -> int:
     Raises:
         InputError: It is missing or something else.
     """
-    return _index(_mapping(payload), name)
+    return _index(mapping(payload), name)
 
 
-def _mapping(payload: Any) -> Mapping[str, Any]:
+def parse_text(payload: Any, name: str) -> str:
+    """A text of 1 to 200 letters of an object from the browser.
+
+    Raises:
+        InputError: It is missing or something else.
+    """
+    return _text(mapping(payload), name)
+
+
+def parse_number(payload: Any, name: str, *, least: float, most: float) -> float:
+    """A finite number within limits of an object from the browser.
+
+    Raises:
+        InputError: It is missing or something else.
+    """
+    value = mapping(payload).get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise InputError(f"Expected {least:g} to {most:g} as {name}, got {value!r}.")
+    return float(value)
+
+
+def mapping(payload: Any) -> Mapping[str, Any]:
+    """A JSON object from the browser.
+
+    Raises:
+        InputError: It is something else.
+    """
     if not isinstance(payload, Mapping):
         raise InputError(f"Expected a JSON object from the page, got {type(payload).__name__}.")
     return payload

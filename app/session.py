@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app import views
+from app.desk.desk import Desk
 from app.people import REACH, corrected_track
 from diffpose.errors import InputError
 from diffpose.formats.atomic import atomic_write
@@ -246,17 +247,28 @@ class Session:
         session_id: Unguessable; also the name of the public folder.
         folder: Files the browser may fetch.
         private: Files it may not.
+        owner: Whose projects the page sees; see `app.workspace.Workspace.shelf`.
+        author: Who corrects.
+        example: The example that is shown, if it is one.
+        desk: The open project.
+        stamp: Counts what makes the page read all of the project's poses anew.
+        wanted: A project that waits for its video to be uploaded.
         person: The chosen person's id.
         revision: Counts changes that make a live answer old.
         download: The newest export, once it is there.
     """
 
-    def __init__(self, *, folder: Path, private: Path) -> None:
+    def __init__(self, *, folder: Path, private: Path, owner: str = "", author: str = "me") -> None:
         self.session_id = folder.name
+        self.owner, self.author = owner, author
         self.folder, self.private = folder, private
         for path in (folder, private):
             path.mkdir(parents=True)
         self.clip: Clip | None = None
+        self.example: str | None = None
+        self.desk: Desk | None = None
+        self.stamp = 0
+        self.wanted: str | None = None
         self.person: int | None = None
         self.revision = 0
         self.status = Status("Choose an example or upload a video.")
@@ -266,12 +278,32 @@ class Session:
         self.touched_s = 0.0
 
     def replace_clip(self, clip: Clip | None) -> None:
-        """Show another clip; the old one's files go."""
+        """Show another clip; the old one's files go, its project stays."""
+        self.close_desk()
         old, self.clip = self.clip, clip
         self.person, self.revision = None, self.revision + 1
         if old is not None:
             old.video.close()
             shutil.rmtree(old.folder, ignore_errors=True)
+
+    def open_desk(self, desk: Desk) -> None:
+        """Work on a project."""
+        self.close_desk()
+        self.desk = desk
+        self.stamp += 1
+
+    def close_desk(self) -> None:
+        """Leave the project; everything is in it."""
+        desk, self.desk = self.desk, None
+        if desk is not None:
+            desk.close()
+
+    def sequences(self, skeleton: Skeleton) -> list[PoseSequence]:
+        """Everybody's poses as they stand: reviewed where there is a project."""
+        found = {s.track_id: s for s in self.clip.sequences(skeleton)} if self.clip else {}
+        if self.desk is not None:
+            found |= {s.track_id: s for s in self.desk.review.export_sequences()}
+        return [found[track_id] for track_id in sorted(found)]
 
     def choose(self, person: int | None) -> None:
         """Choose a person of the clip.
@@ -307,6 +339,7 @@ class Session:
             "person": self.person,
             "revision": self.revision,
             "download": self.download,
+            "project": self._project_view(),
             "job": {
                 "words": status.words,
                 "kind": status.kind,
@@ -314,6 +347,12 @@ class Session:
                 "fraction": status.fraction,
             },
         }
+
+    def _project_view(self) -> views.Json | None:
+        desk = self.desk
+        if desk is None:
+            return None
+        return {"id": desk.project, "name": desk.name, "stamp": str(self.stamp)}
 
     def remove(self) -> None:
         """Stop the work and delete every file."""

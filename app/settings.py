@@ -30,6 +30,9 @@ class Settings:
         weights: Weights of the pose model; None for those in `assets/weights`.
         examples: Folder of the example clips.
         work: Folder for the sessions' files; None for a temporary one. Emptied at the end.
+        projects: Folder of the review projects; None for one that goes when the app stops.
+        shared_projects: Whether everybody sees all projects, as on one's own machine; otherwise
+            each browser, or each name that is logged in, sees its own.
         max_frames: Longer videos are cut here.
         max_upload_mb: Larger uploads are refused.
         frame_side: Longer side of the pictures sent to the browser, pixels.
@@ -43,6 +46,8 @@ class Settings:
     weights: Path | None = None
     examples: Path = REPOSITORY / "assets" / "examples"
     work: Path | None = None
+    projects: Path | None = None
+    shared_projects: bool = False
     max_frames: int = 1800
     max_upload_mb: int = 300
     frame_side: int = 1280
@@ -60,15 +65,26 @@ def read_settings(
 ) -> Settings:
     """Settings from the command line; what is not there comes from ``DIFFPOSE_*`` variables."""
     parser = argparse.ArgumentParser(prog="app.py", description="Start the DiffPose app.")
-    parser.add_argument("--host", default=environment.get("DIFFPOSE_HOST"))
+    host = environment.get("DIFFPOSE_HOST") or environment.get("GRADIO_SERVER_NAME")
+    parser.add_argument("--host", default=host)
     parser.add_argument("--port", type=int, default=_integer(environment, "DIFFPOSE_PORT"))
     parser.add_argument("--device", default=environment.get("DIFFPOSE_DEVICE", "cpu"))
     parser.add_argument("--weights", type=Path, default=_path(environment, "DIFFPOSE_WEIGHTS"))
     parser.add_argument("--work", type=Path, default=_path(environment, "DIFFPOSE_WORK"))
     parser.add_argument(
+        "--projects",
+        type=Path,
+        default=_path(environment, "DIFFPOSE_PROJECTS") or Path.home() / "DiffPose projects",
+    )
+    parser.add_argument("--shared-projects", action=argparse.BooleanOptionalAction)
+    parser.add_argument(
         "--max-frames", type=int, default=_integer(environment, "DIFFPOSE_MAX_FRAMES") or 1800
     )
-    return Settings(**vars(parser.parse_args(arguments)))
+    values = vars(parser.parse_args(arguments))
+    if values["shared_projects"] is None:
+        # Whoever listens on this machine only is alone on it.
+        values["shared_projects"] = values["host"] in (None, "localhost", "127.0.0.1", "::1")
+    return Settings(**values)
 
 
 def _integer(environment: Mapping[str, str], name: str) -> int | None:

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from app.session import Session
+from app.desk.models import DeskModels, load_desk_models
+from app.desk.shelf import Shelf
+from app.session import Clip, Session
 from app.settings import Settings
 from diffpose.errors import InputError
 from diffpose.inference.features import FeatureCache
@@ -46,6 +48,7 @@ class Workspace:
         settings: What was asked for.
         load_estimator: Makes the pose model when it is first needed.
         load_finder: Makes the person detector when it is first needed.
+        desk_models: Makes what the review desk asks of the models, for one clip.
         clock: Seconds, never going back.
     """
 
@@ -55,10 +58,12 @@ class Workspace:
         *,
         load_estimator: Callable[[Settings], PoseEstimator] = load_embedded_estimator,
         load_finder: Callable[[Settings], PersonFinder] = load_embedded_finder,
+        desk_models: Callable[[Workspace, Clip], DeskModels] = load_desk_models,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.features = FeatureCache(max_bytes=settings.feature_cache_mb << 20)
+        self.desk_models = desk_models
         self._load_estimator, self._load_finder = load_estimator, load_finder
         self._clock = clock
         self._load_lock = threading.Lock()
@@ -126,10 +131,17 @@ class Workspace:
         files = sorted(self.settings.examples.glob("*.mp4"))
         return {path.stem.replace("_", " ").replace("-", " ").capitalize(): path for path in files}
 
-    def open_session(self, page: str) -> Session:
+    def shelf(self, owner: str) -> Shelf:
+        """The projects that an owner sees; everybody's where they are shared."""
+        base = self.settings.projects or self._root / "projects"
+        folder = base if self.settings.shared_projects else base / (owner or "nobody")
+        return Shelf(folder, lent=self.settings.examples)
+
+    def open_session(self, page: str, *, owner: str = "", author: str = "me") -> Session:
         """A new session for a page that Gradio knows by the given hash."""
         name = secrets.token_urlsafe(24)
-        session = Session(folder=self.public / name, private=self._root / "private" / name)
+        private = self._root / "private" / name
+        session = Session(folder=self.public / name, private=private, owner=owner, author=author)
         session.touched_s = self._clock()
         with self._lock:
             self._sessions[name] = session

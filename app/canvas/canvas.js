@@ -1,6 +1,7 @@
 // The picture with everything over it. In scope (gr.HTML): element, trigger, props, server, watch;
-// above this file: frames.js, draw.js, live.js. The server sends one small view (app/views.py) at a
-// time; frames, boxes and poses are fetched by address and never travel through the component.
+// above this file: frames.js, draw.js, trails.js, live.js, desk.js; below: paint.js, edit.js, input.js.
+// The server sends one small view (app/views.py) at a time; frames, boxes and poses are fetched by
+// address and never travel through the component.
 
 const $ = (selector) => element.querySelector(selector);
 const root = $('.dp-canvas'), stage = $('.dp-stage'), pictureCanvas = $('.dp-picture');
@@ -8,13 +9,14 @@ const overlayCanvas = $('.dp-overlay'), slider = $('.dp-frame');
 const pictureCtx = pictureCanvas.getContext('2d', { alpha: false }), overlayCtx = overlayCanvas.getContext('2d');
 
 const S = {
-  clip: null, times: [0], skeleton: null, session: null, person: null, revision: 0,
+  clip: null, times: [0], skeleton: null, session: null, person: null, revision: 0, project: null, stamp: '',
   frame: 0, shown: -1, playing: false, boxMode: false, busy: false, armed: false,
   steps: 4, hypotheses: 8, joint: 0, layers: new Set(),
-  tracks: [], tracksUrl: '', truth: null, poses: new Map(), made: {}, readings: 0,
+  tracks: [], tracksUrl: '', truth: null, poses: new Map(), made: {}, readings: 0, updates: 0,
   view: { scale: 1, x: 0, y: 0, fitted: true }, errors: [],
 };
-let store = null, heat = null, draft = null, redraw = 0, wanted = 0, pumping = false;
+const heats = new Map();
+let store = null, draft = null, redraw = 0, wanted = 0, pumping = false, stalePicture = true;
 
 const fileUrl = (path) => `gradio_api/file=${path}`;
 const fetchJson = async (path) => { const r = await fetch(fileUrl(path)); if (!r.ok) throw new Error(path); return r.json(); };
@@ -31,13 +33,29 @@ async function onView() {
   if (view.download && view.download.count !== seenDownload) { seenDownload = view.download.count; download(view.download); }
   showStatus(view);
   if (view.clip?.id !== S.clip?.id) openClip(view.clip);
+  readProject(view.project);
   if (!S.clip) return;
   if (view.clip) { S.clip.ready = view.clip.ready; store.setReady(view.clip.ready); }
-  if (view.person !== S.person) { S.person = view.person; live.forget(); tellPoses(); }
+  if (view.person !== S.person) { S.person = view.person; live.forget(); tellPoses(); tellMarks(); }
   if (view.revision !== S.revision) { S.revision = view.revision; live.forget(); }
   S.busy = view.job.running;
+  if (S.busy && E.on) setEdit(false);
+  showTools();
   await Promise.all([readTracks(view.tracks), readPoses(view.poses)]).catch((error) => S.errors.push(String(error)));
+  if (S.project && !S.busy && S.stamp !== S.project.stamp) {
+    S.stamp = S.project.stamp;
+    if (desk.state.project !== S.project.id) desk.open(S.project.id);
+    desk.state.serial = 0; desk.post('look');
+  }
   goTo(wanted); wish(); paintSoon();
+}
+
+// The stamp changes when all of the project's poses are to be read anew: another project, a new run.
+function readProject(project) {
+  const same = (project?.id ?? null) === (S.project?.id ?? null);
+  S.project = project ?? null;
+  if (!same) { S.stamp = ''; openProject(null); sessionStorage.setItem('diffpose-project', project?.id ?? ''); }
+  announce('project', { ...S.project, waiting: desk.state.waiting, trouble: desk.state.trouble });
 }
 
 function showStatus(view) {
@@ -50,8 +68,8 @@ function showStatus(view) {
 
 function openClip(clip) {
   store?.close(); live.forget(); stop();
-  Object.assign(S, { clip: clip && { ...clip }, tracks: [], tracksUrl: '', truth: null, poses: new Map(), frame: 0, shown: -1, armed: false, times: [0] });
-  heat = null; wanted = 0;
+  Object.assign(S, { clip: clip && { ...clip }, tracks: [], tracksUrl: '', truth: null, poses: new Map(), frame: 0, shown: -1, armed: false, times: [0], stamp: '' });
+  openProject(null); heats.clear(); wanted = 0;
   $('.dp-empty').hidden = Boolean(clip);
   slider.max = clip ? clip.frames - 1 : 0; slider.value = 0;
   if (clip) {
@@ -114,11 +132,13 @@ async function pump() {
       const picture = await of.bitmap(frame).catch(() => null);
       if (of !== store) continue;
       if (!picture) break;
+      if (E.draft?.keys && frame !== S.frame) commitNudge();
       S.frame = S.shown = frame;
-      S.picture = picture;
-      slider.value = frame; showTime(); paint();
+      S.picture = picture; stalePicture = true; of.setShown(frame);
+      slider.value = frame; showTime(); paint(); S.updates++;
       announce('frame', { frame, time: S.times[frame] ?? 0 });
       if (!S.playing) wish();
+      if (E.on) { lookAround(); if (E.anchor !== null) tellMarks(); }
     }
   } finally { pumping = false; }
 }
@@ -155,20 +175,29 @@ function stop() { S.playing = false; root.classList.remove('dp-playing'); wish()
 
 function wish() {
   const wanting = S.clip && S.shown >= 0 && !S.playing && S.person !== null && boxOf(S.person, S.frame)
-    && (S.armed || (storedPose() && (S.layers.has('Heatmap') || S.layers.has('Hypotheses'))));
+    && !(E.on && !S.layers.has('Heatmap')) && (S.armed || (storedPose() && (S.layers.has('Heatmap') || S.layers.has('Hypotheses'))));
   live.ask(wanting ? { session: S.session, clip: S.clip.id, revision: S.revision, track: S.person, frame: S.frame, steps: S.steps, hypotheses: S.hypotheses, keypoint: S.joint } : null);
 }
 
 function onLiveAnswer(answer) {
-  heat = answer.ok && answer.heat ? { ...answer.heat, picture: heatPicture(answer.heat) } : null;
+  if (answer.ok && answer.heat) keepHeat(answer);
   if (!answer.ok) { $('.dp-words').textContent = answer.error; $('.dp-status').dataset.kind = 'error'; }
   S.readings++;
   paint();
 }
 
+// Heatmaps that have been seen stay, so that scrubbing over them shows them again.
+const heatKey = (frame, joint) => [S.clip?.id, S.revision, S.person, frame, joint, S.steps, S.hypotheses].join('/');
+const heatHere = () => heats.get(heatKey(S.frame, S.joint)) ?? null;
+function keepHeat({ frame, keypoint, heat }) {
+  heats.set(heatKey(frame, keypoint), { ...heat, picture: heatPicture(heat) });
+  if (heats.size > 400) heats.delete(heats.keys().next().value);
+}
+
 const storedPose = () => S.poses.get(S.person)?.byFrame.get(S.frame) ?? null;
 const liveAnswer = () => live.answerFor(S.person, S.frame, S.steps, S.hypotheses);
-const currentPose = () => liveAnswer()?.pose ?? storedPose();
+// What a person has corrected is never painted over by a live sample.
+const currentPose = () => (E.on ? editedPose() : (isCorrected(S.frame) ? null : liveAnswer()?.pose) ?? storedPose());
 const boxOf = (track, frame) => S.tracks.find(({ id }) => id === track)?.at.get(frame) ?? null;
 
 function tellPoses() {
@@ -180,61 +209,14 @@ function tellPoses() {
 
 function chooseJoint(joint, { tell = false } = {}) {
   if (joint === S.joint) return;
-  S.joint = joint; tellPoses(); wish(); paintSoon();
+  S.joint = joint; tellPoses(); wish(); showTools(); paintSoon();
   if (tell) trigger('joint_picked', { joint });
 }
 
-// ---- painting
+// ---- view
 
 const at = (x, y) => [(x + 0.5) * S.view.scale + S.view.x, (y + 0.5) * S.view.scale + S.view.y];
 const toVideo = (x, y) => [(x - S.view.x) / S.view.scale - 0.5, (y - S.view.y) / S.view.scale - 0.5];
-
-function paintSoon() { if (!redraw) redraw = requestAnimationFrame(() => { redraw = 0; paint(); }); }
-
-function paint() {
-  const ratio = window.devicePixelRatio || 1, width = stage.clientWidth, height = stage.clientHeight;
-  for (const canvas of [pictureCanvas, overlayCanvas]) {
-    if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
-    if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
-  }
-  pictureCtx.setTransform(1, 0, 0, 1, 0, 0);
-  pictureCtx.fillStyle = '#101214'; pictureCtx.fillRect(0, 0, pictureCanvas.width, pictureCanvas.height);
-  overlayCtx.setTransform(ratio, 0, 0, ratio, 0, 0); overlayCtx.clearRect(0, 0, width, height);
-  if (!S.clip || S.shown < 0) return;
-  const scale = S.view.scale * ratio;
-  pictureCtx.imageSmoothingEnabled = S.view.scale < 4;
-  pictureCtx.drawImage(S.picture, S.view.x * ratio, S.view.y * ratio, S.clip.width * scale, S.clip.height * scale);
-  paintOverlay(ratio);
-  showBadge();
-}
-
-function paintOverlay(ratio) {
-  const answer = liveAnswer(), pose = currentPose(), ctx = overlayCtx, has = (layer) => S.layers.has(layer);
-  if (answer && heat && has('Heatmap') && live.answer.keypoint === S.joint) drawHeat(ctx, S.view, ratio, heat.picture, heat.affine);
-  for (const track of S.tracks) {
-    const box = track.at.get(S.frame), chosen = track.id === S.person;
-    if (box && (has('Boxes') || S.boxMode)) drawBox(ctx, at, chosen && draft?.track === track.id ? draft.box : box, `Person ${track.id + 1}`, { chosen, handles: chosen && S.boxMode });
-  }
-  if (draft && draft.track === null) drawBox(ctx, at, draft.box, 'New person', { chosen: true });
-  if (answer?.ghosts && has('Hypotheses')) drawGhosts(ctx, at, S.skeleton, answer.ghosts);
-  for (const [id, held] of S.poses) {
-    const other = held.byFrame.get(S.frame);
-    if (id !== S.person && other && has('Skeleton')) drawSkeleton(ctx, at, S.skeleton, other, { alpha: 0.55, width: 2 });
-  }
-  if (pose && has('Uncertainty')) drawEllipses(ctx, at, S.view.scale, S.skeleton, pose, S.joint);
-  if (pose && has('Skeleton')) { drawSkeleton(ctx, at, S.skeleton, pose); drawKeypoints(ctx, at, S.skeleton, pose, S.joint); }
-  const truth = has('True pose') && S.truth?.[S.frame];
-  if (truth) for (const person of truth) drawTruth(ctx, at, S.skeleton, person);
-}
-
-function showBadge() {
-  const badge = $('.dp-badge'), answer = liveAnswer(), stored = storedPose(), made = S.made[S.person];
-  const settings = answer ? [answer.steps, answer.hypotheses] : stored && made ? [made.steps, made.hypotheses] : null;
-  badge.hidden = !settings;
-  if (settings) badge.textContent = `${settings[0]} ${settings[0] === 1 ? 'step' : 'steps'} \u00d7 ${settings[1]} ${settings[1] === 1 ? 'sample' : 'samples'}${answer ? ` \u00b7 live, ${Math.round(answer.waited)} ms` : ''}`;
-}
-
-// ---- zoom
 
 function fit() {
   if (!S.clip) { paintSoon(); return; }
@@ -242,7 +224,7 @@ function fit() {
   const scale = Math.min(width / S.clip.width, height / S.clip.height);
   S.view = { scale, x: (width - scale * S.clip.width) / 2, y: (height - scale * S.clip.height) / 2, fitted: true };
   stage.classList.remove('dp-zoomed');
-  paintSoon();
+  stalePicture = true; paintSoon();
 }
 
 function zoom(factor, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
@@ -253,5 +235,30 @@ function zoom(factor, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
   const by = scale / S.view.scale;
   S.view = { scale, x: x - (x - S.view.x) * by, y: y - (y - S.view.y) * by, fitted: false };
   stage.classList.add('dp-zoomed');
-  paintSoon();
+  stalePicture = true; paintSoon();
+}
+
+function spanOf(pose) {
+  const points = pose?.filter(Boolean) ?? [];
+  if (!points.length) return null;
+  const xs = points.map(([x]) => x), ys = points.map(([, y]) => y);
+  return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
+}
+
+// Fill the window with the chosen person.
+function zoomToPerson() {
+  const span = spanOf(currentPose()) ?? boxOf(S.person, S.frame);
+  if (!span) return;
+  const [x1, y1, x2, y2] = span, width = stage.clientWidth, height = stage.clientHeight;
+  fit();
+  zoom(Math.min(width / (1.5 * Math.max(8, x2 - x1)), height / (1.35 * Math.max(8, y2 - y1))) / S.view.scale);
+  centreOn(currentPose() ?? [[x1, y1], [x2, y2]]);
+}
+
+function centreOn(pose) {
+  const span = spanOf(pose);
+  if (!span || S.view.fitted) return;
+  const [x, y] = at((span[0] + span[2]) / 2, (span[1] + span[3]) / 2);
+  S.view.x += stage.clientWidth / 2 - x; S.view.y += stage.clientHeight / 2 - y;
+  stalePicture = true; paintSoon();
 }

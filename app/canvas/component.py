@@ -1,19 +1,22 @@
-"""The canvas as a Gradio component: a static template, its script, and one server function."""
+"""The canvas as a Gradio component: a static template, its scripts, and two server functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("frames.js", "draw.js", "live.js", "canvas.js", "input.js")
+SCRIPTS = (
+    "frames.js", "draw.js", "trails.js", "live.js", "desk.js", "canvas.js", "paint.js", "edit.js",
+    "input.js",
+)  # fmt: skip
 
 
 def pose_canvas(
-    start: dict[str, Any], resample: Callable[[Any], dict[str, Any]], **options: Any
+    start: dict[str, Any], answers: Sequence[Callable[[Any], dict[str, Any]]], **options: Any
 ) -> gr.HTML:
     """A component that shows `app.session.Session.view`.
 
@@ -24,7 +27,8 @@ def pose_canvas(
 
     Args:
         start: Initial settings: ``steps``, ``hypotheses``, ``joint``, ``layers``.
-        resample: Called by the page with a `app.payloads.ResampleRequest` as JSON.
+        answers: Called by the page: ``resample`` with an `app.payloads.ResampleRequest` as JSON,
+            ``review`` with what `app.desk.answers.review` takes.
         options: Passed on to `gradio.HTML`.
     """
     return gr.HTML(
@@ -33,6 +37,6 @@ def pose_canvas(
         css_template=(FOLDER / "canvas.css").read_text(encoding="utf-8"),
         js_on_load="\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
         apply_default_css=False,
-        server_functions=[resample],
+        server_functions=list(answers),
         **options,
     )

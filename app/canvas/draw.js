@@ -50,7 +50,7 @@ function drawKeypoints(ctx, at, skeleton, pose, chosen) {
 
 function drawEllipses(ctx, at, scale, skeleton, pose, chosen) {
   pose.forEach((row, index) => {
-    if (!row || row[3] === null) return;
+    if (!row || row[3] === null || !(row[3] || row[5])) return; // unknown, or placed by hand
     const { major, minor, angle } = ellipseOf(row), [x, y] = at(row[0], row[1]);
     const colour = skeleton.colours[index];
     ctx.beginPath(); ctx.ellipse(x, y, Math.max(1, major * scale), Math.max(1, minor * scale), angle, 0, 2 * Math.PI);

@@ -1,10 +1,11 @@
-// Frames of one clip: JPEG files fetched ahead of the playhead, kept as Blobs, decoded on demand.
+// Frames of one clip: JPEG files fetched ahead of the playhead, kept as Blobs, decoded a little
+// ahead of it too, so that holding an arrow key shows every frame.
 
-const AHEAD = 240, BEHIND = 60, KEEP = 900, FETCHERS = 6, BITMAPS = 12;
+const AHEAD = 240, BEHIND = 60, KEEP = 900, FETCHERS = 6, BITMAPS = 24, DECODE_AHEAD = 8;
 
 function createFrameStore(url, count, onFetched) {
-  const blobs = new Map(), pending = new Map(), bitmaps = new Map();
-  let ready = 0, centre = 0, busy = 0, closed = false;
+  const blobs = new Map(), pending = new Map(), bitmaps = new Map(), decoding = new Map();
+  let ready = 0, centre = 0, busy = 0, closed = false, shown = -1, direction = 1;
 
   const address = (index) => `${url}${String(index).padStart(6, '0')}.jpg`;
 
@@ -20,10 +21,11 @@ function createFrameStore(url, count, onFetched) {
     return job;
   }
 
+  const farFirst = (indices) => [...indices].sort((a, b) => Math.abs(b - centre) - Math.abs(a - centre));
+
   function evict() {
     if (blobs.size <= KEEP) return;
-    const far = [...blobs.keys()].sort((a, b) => Math.abs(b - centre) - Math.abs(a - centre));
-    for (const index of far.slice(0, blobs.size - KEEP)) blobs.delete(index);
+    for (const index of farFirst(blobs.keys()).slice(0, blobs.size - KEEP)) blobs.delete(index);
   }
 
   function nextMissing() {
@@ -44,22 +46,39 @@ function createFrameStore(url, count, onFetched) {
     }
   }
 
+  function decode(index) {
+    if (bitmaps.has(index)) return Promise.resolve(bitmaps.get(index));
+    if (decoding.has(index)) return decoding.get(index);
+    const job = fetchBlob(index).then((blob) => createImageBitmap(blob)).then((picture) => {
+      if (closed) { picture.close(); throw new Error('closed'); }
+      bitmaps.set(index, picture);
+      // The picture on the screen may be needed for a repaint: it is never closed.
+      const far = farFirst(bitmaps.keys()).filter((i) => i !== shown && i !== index);
+      for (const old of far.slice(0, Math.max(0, bitmaps.size - BITMAPS))) { bitmaps.get(old).close(); bitmaps.delete(old); }
+      return picture;
+    }).finally(() => decoding.delete(index));
+    decoding.set(index, job);
+    return job;
+  }
+
+  function decodeAhead() {
+    for (let d = 1; d <= DECODE_AHEAD && decoding.size < 3; d++) {
+      const index = centre + d * direction;
+      if (blobs.has(index) && !bitmaps.has(index)) decode(index).catch(() => {});
+    }
+  }
+
   return {
     count,
     has: (index) => blobs.has(index) || bitmaps.has(index),
     setReady(value) { ready = Math.min(count, value); prefetch(); },
-    setCentre(index) { centre = index; prefetch(); },
-    fetchedFraction: () => (count ? blobs.size / Math.min(count, KEEP) : 0),
-    async bitmap(index) {
-      if (bitmaps.has(index)) return bitmaps.get(index);
-      const picture = await createImageBitmap(await fetchBlob(index));
-      bitmaps.set(index, picture);
-      for (const old of [...bitmaps.keys()].slice(0, Math.max(0, bitmaps.size - BITMAPS))) {
-        bitmaps.get(old).close();
-        bitmaps.delete(old);
-      }
-      return picture;
+    setCentre(index) {
+      if (index !== centre) direction = index > centre ? 1 : -1;
+      centre = index; prefetch();
     },
+    setShown(index) { shown = index; decodeAhead(); },
+    fetchedFraction: () => (count ? blobs.size / Math.min(count, KEEP) : 0),
+    bitmap: decode,
     close() {
       closed = true;
       for (const picture of bitmaps.values()) picture.close();

@@ -3,7 +3,8 @@
 const pointers = new Map();
 let gesture = null;
 
-const REACH = 12; // screen pixels within which a keypoint or a handle is meant
+const REACH = 12, REACH_TOUCH = 26; // screen pixels within which a keypoint or a handle is meant
+let reach = REACH;
 
 function local(event) {
   const area = stage.getBoundingClientRect();
@@ -12,8 +13,8 @@ function local(event) {
 
 function keypointAt(x, y) {
   const pose = currentPose();
-  if (!pose || !S.layers.has('Skeleton')) return -1;
-  let best = -1, least = REACH;
+  if (!pose || !(S.layers.has('Skeleton') || E.on)) return -1;
+  let best = -1, least = reach;
   pose.forEach((row, index) => {
     if (!row) return;
     const [px, py] = at(row[0], row[1]), distance = Math.hypot(px - x, py - y);
@@ -45,10 +46,51 @@ function clampToPicture([x, y]) {
 
 const sorted = (x1, y1, x2, y2) => [Math.min(x1, x2), Math.min(y1, y2), Math.max(x1, x2), Math.max(y1, y2)];
 
+function bodyHandleAt(x, y) {
+  const pose = E.on && editedPose(), handle = pose && bodyHandleOf(at, pose, stage.clientHeight);
+  return Boolean(handle) && Math.hypot(handle[0] - x, handle[1] - y) < reach + 4;
+}
+
+function alternativeAt(x, y) {
+  const pose = editedPose();
+  return alternativesHere().findIndex((alternative) => {
+    const spot = alternativeSpot(pose, alternative);
+    return spot && Math.hypot(at(...spot)[0] - x, at(...spot)[1] - y) < 13;
+  });
+}
+
+// Taking hold of something of the pose: a keypoint, or the handle that moves the whole body.
+function startEdit(x, y) {
+  commitNudge();
+  const body = bodyHandleAt(x, y), joint = body ? -1 : keypointAt(x, y), pose = editedPose();
+  if (!body && joint < 0) return null;
+  if (joint >= 0) chooseJoint(joint, { tell: true });
+  E.body = body; showTools();
+  const from = body ? toVideo(x, y) : pose[joint];
+  const [vx, vy] = toVideo(x, y);
+  return { kind: 'edit', body, joint, frame: S.frame, pose, grab: [from[0] - vx, from[1] - vy], from, x, y, moved: false };
+}
+
+function moveEdit(x, y) {
+  const g = gesture, [vx, vy] = toVideo(x, y), to = [vx + g.grab[0], vy + g.grab[1]];
+  if (!g.moved && Math.hypot(x - g.x, y - g.y) < 3) return;
+  g.moved = true;
+  g.shift = [to[0] - g.from[0], to[1] - g.from[1]];
+  g.to = clampToPicture(to);
+  const pose = g.pose.map((row, k) => (!row ? row : g.body ? placedRow([row[0] + g.shift[0], row[1] + g.shift[1]]) : k === g.joint ? placedRow(g.to) : row));
+  E.draft = { frame: g.frame, pose, body: g.body };
+}
+
+function endEdit(done) {
+  E.draft = null;
+  if (!done.moved) return;
+  if (done.body) placeBody(done.frame, done.shift); else placeJoint(done.frame, done.joint, done.to);
+}
+
 function startGesture(event, x, y) {
   if (pointers.size === 2) {
     const [a, b] = [...pointers.values()];
-    draft = null;
+    draft = E.draft = null;
     return { kind: 'pinch', apart: Math.hypot(a[0] - b[0], a[1] - b[1]) };
   }
   if (S.boxMode) {
@@ -56,7 +98,8 @@ function startGesture(event, x, y) {
     if (handle) return { kind: 'resize', ...handle, frame: S.frame };
     return { kind: 'draw', from: clampToPicture(toVideo(x, y)), frame: S.frame };
   }
-  return { kind: 'pan', x, y, view: { ...S.view }, moved: false };
+  const edit = E.on ? startEdit(x, y) : null;
+  return edit ?? { kind: 'pan', x, y, view: { ...S.view }, moved: false };
 }
 
 function moveGesture(x, y) {
@@ -67,8 +110,10 @@ function moveGesture(x, y) {
   } else if (gesture.kind === 'pan') {
     if (Math.hypot(x - gesture.x, y - gesture.y) > 4) gesture.moved = true;
     if (gesture.moved && !S.view.fitted) {
-      S.view.x = gesture.view.x + x - gesture.x; S.view.y = gesture.view.y + y - gesture.y;
+      S.view.x = gesture.view.x + x - gesture.x; S.view.y = gesture.view.y + y - gesture.y; stalePicture = true;
     }
+  } else if (gesture.kind === 'edit') {
+    moveEdit(x, y);
   } else if (gesture.kind === 'draw') {
     draft = { track: null, box: sorted(...gesture.from, ...clampToPicture(toVideo(x, y))) };
   } else if (gesture.kind === 'resize') {
@@ -83,7 +128,10 @@ function moveGesture(x, y) {
 function endGesture(x, y) {
   const done = gesture;
   gesture = null;
+  if (done.kind === 'edit') { endEdit(done); paintSoon(); return; }
   if (done.kind === 'pan' && !done.moved) {
+    const other = E.on ? alternativeAt(x, y) : -1;
+    if (other >= 0) { takeAlternative(other); return; }
     const joint = keypointAt(x, y), person = personAt(x, y);
     if (joint >= 0) chooseJoint(joint, { tell: true });
     else if (person !== null && person !== S.person) pick(person);
@@ -103,6 +151,7 @@ function pick(person) {
 
 overlayCanvas.addEventListener('pointerdown', (event) => {
   if (!S.clip || S.shown < 0 || event.button > 0) return;
+  reach = event.pointerType === 'touch' ? REACH_TOUCH : REACH;
   root.focus({ preventScroll: true });
   overlayCanvas.setPointerCapture(event.pointerId);
   pointers.set(event.pointerId, local(event));
@@ -118,8 +167,8 @@ overlayCanvas.addEventListener('pointerup', (event) => {
   pointers.delete(event.pointerId);
   if (gesture) endGesture(...local(event));
 });
-overlayCanvas.addEventListener('pointercancel', (event) => { pointers.delete(event.pointerId); gesture = draft = null; paintSoon(); });
-overlayCanvas.addEventListener('pointerleave', () => { $('.dp-tip').hidden = true; });
+overlayCanvas.addEventListener('pointercancel', (event) => { pointers.delete(event.pointerId); gesture = draft = E.draft = null; paintSoon(); });
+overlayCanvas.addEventListener('pointerleave', () => { $('.dp-tip').hidden = true; if (E.hover >= 0) { E.hover = -1; paintSoon(); } });
 overlayCanvas.addEventListener('wheel', (event) => {
   if (!event.ctrlKey && !event.metaKey) return;
   event.preventDefault();
@@ -128,16 +177,23 @@ overlayCanvas.addEventListener('wheel', (event) => {
 
 function showTip(x, y) {
   const tip = $('.dp-tip'), joint = S.clip && S.shown >= 0 ? keypointAt(x, y) : -1;
-  tip.hidden = joint < 0;
+  tip.hidden = joint < 0 || E.on;
+  if (E.on) {
+    const other = alternativeAt(x, y), body = bodyHandleAt(x, y);
+    if (joint !== E.hover || other !== E.lit) { E.hover = joint; E.lit = other; paintSoon(); }
+    overlayCanvas.style.cursor = body ? 'move' : joint >= 0 ? 'grab' : other >= 0 ? 'pointer' : 'default';
+    return;
+  }
   overlayCanvas.style.cursor = S.boxMode ? 'crosshair' : joint >= 0 || (S.clip && personAt(x, y) !== null) ? 'pointer' : S.view.fitted ? 'default' : 'grab';
   if (joint < 0) return;
   const row = currentPose()[joint], radius = radiusOf(row);
-  tip.textContent = `${words(S.skeleton.keypoints[joint])} \u00b7 confidence ${(row[2] ?? 1).toFixed(2)}${radius === null ? '' : ` \u00b7 90 % within ${radius.toFixed(1)} px`}`;
+  tip.textContent = `${words(S.skeleton.keypoints[joint])} \u00b7 ${row[2] === null ? 'placed by hand' : `confidence ${row[2].toFixed(2)}`}${!radius ? '' : ` \u00b7 90 % within ${radius.toFixed(1)} px`}`;
   tip.style.left = `${Math.min(x + 14, stage.clientWidth - tip.offsetWidth - 6)}px`;
   tip.style.top = `${Math.max(6, y - 34)}px`;
 }
 
 function setBoxMode(on) {
+  if (on && E.on) setEdit(false);
   S.boxMode = on && Boolean(S.clip);
   $('[data-act=box]').setAttribute('aria-pressed', String(S.boxMode));
   root.classList.toggle('dp-boxing', S.boxMode);
@@ -159,19 +215,40 @@ const actions = {
   play: () => (S.playing ? stop() : play()),
   in: () => zoom(1.5), out: () => zoom(1 / 1.5), fit,
   box: () => setBoxMode(!S.boxMode), help: () => { helpBox.hidden = !helpBox.hidden; },
+  edit: () => setEdit(!E.on), next: goToNext, undo: () => step('undo'), redo: () => step('redo'),
+  body: () => { E.body = !E.body; showTools(); paintSoon(); }, swap: swapSides, copy: copyPrevious, confirm: toggleConfirm,
+  range: () => { E.anchor = E.anchor === null ? S.frame : null; showTools(); tellMarks(); },
+  accept: acceptSuggestion, reject: dropSuggestion,
 };
 element.addEventListener('click', (event) => {
-  const act = event.target.closest('[data-act]')?.dataset.act;
+  const act = event.target.closest('[data-act]')?.dataset.act, visibility = event.target.closest('[data-visibility]')?.dataset.visibility;
   if (act) actions[act]();
+  if (visibility) setVisibility(visibility);
 });
 slider.addEventListener('input', () => { stop(); goTo(Number(slider.value)); });
 $('.dp-speed').addEventListener('change', () => { if (S.playing) play(); });
 
+const shiftOf = (event) => (event.shiftKey ? 10 : 1);
 const KEYS = {
-  ArrowLeft: (e) => { stop(); goTo(wanted - (e.shiftKey ? 10 : 1)); }, ArrowRight: (e) => { stop(); goTo(wanted + (e.shiftKey ? 10 : 1)); },
+  ArrowLeft: (e) => { stop(); goTo(wanted - shiftOf(e)); }, ArrowRight: (e) => { stop(); goTo(wanted + shiftOf(e)); },
   Home: () => goTo(0), End: () => goTo(Infinity), ' ': actions.play, '+': actions.in, '=': actions.in, '-': actions.out, 0: fit,
-  b: actions.box, n: nextPerson, '?': actions.help,
-  Escape: () => { setBoxMode(false); helpBox.hidden = true; draft = gesture = null; },
+  z: zoomToPerson, b: actions.box, p: nextPerson, n: goToNext, e: actions.edit, '?': actions.help,
+  Escape: () => {
+    if (E.suggestion) { dropSuggestion(); return; }
+    setBoxMode(false); helpBox.hidden = true; draft = gesture = E.draft = null;
+    if (E.anchor !== null) { E.anchor = null; showTools(); tellMarks(); }
+    paintSoon();
+  },
+};
+// Only while editing; the hand that does not hold the mouse reaches most of them.
+const EDIT_KEYS = {
+  w: (e) => nudge(0, -shiftOf(e)), a: (e) => nudge(-shiftOf(e), 0), s: (e) => nudge(0, shiftOf(e)), d: (e) => nudge(shiftOf(e), 0),
+  '[': () => stepJoint(-1), ']': () => stepJoint(1), m: actions.body,
+  v: () => setVisibility('show'), h: () => setVisibility('hide'), o: () => setVisibility('out_of_frame'),
+  x: swapSides, r: copyPrevious, c: toggleConfirm, q: actions.range,
+  g: () => { E.ghosts = !E.ghosts; lookAround(); paintSoon(); }, l: () => { E.names = !E.names; paintSoon(); },
+  1: () => takeAlternative(0), 2: () => takeAlternative(1), 3: () => takeAlternative(2),
+  Enter: () => acceptSuggestion(),
 };
 // What the focused control itself does with a key; our own slider and the bare page do nothing.
 function takes(target, key) {
@@ -179,7 +256,7 @@ function takes(target, key) {
   const control = target.closest('input, textarea, select, button, [contenteditable], [role=listbox], [role=tab]');
   if (!control) return false;
   const arrows = key.startsWith('Arrow') || key === 'Home' || key === 'End';
-  if (control.tagName === 'BUTTON' || control.type === 'checkbox') return key === ' ';
+  if (control.tagName === 'BUTTON' || control.type === 'checkbox') return key === ' ' || (key === 'Enter' && !(E.suggestion && root.contains(target)));
   if (control.type === 'radio') return key === ' ' || arrows;
   if (control.type === 'range') return arrows;
   return key !== 'Escape';
@@ -187,11 +264,19 @@ function takes(target, key) {
 
 function onKey(event) {
   if (!element.isConnected) { document.removeEventListener('keydown', onKey); return; }
-  const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!act || !S.clip || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (takes(event.target, event.key)) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (!S.clip || event.altKey || takes(event.target, event.key)) return;
+  const command = event.ctrlKey || event.metaKey;
+  const act = command ? commandOf(key, event.shiftKey) : (E.on && EDIT_KEYS[key]) || KEYS[key];
+  if (!act) return;
   event.preventDefault();
   act(event);
+}
+
+function commandOf(key, shift) {
+  if (!E.on) return null;
+  if (key === 'z') return shift ? actions.redo : actions.undo;
+  return key === 'y' ? actions.redo : null;
 }
 document.addEventListener('keydown', onKey);
 
@@ -199,6 +284,10 @@ document.addEventListener('keydown', onKey);
 window.diffpose = {
   state: S,
   live,
+  editing: E,
+  desk,
+  goTo,
+  keepHeat,
   sampling(steps, hypotheses) {
     if (steps === S.steps && hypotheses === S.hypotheses) return;
     S.steps = steps; S.hypotheses = hypotheses; S.armed = true; wish(); paintSoon();
@@ -211,7 +300,11 @@ window.diffpose = {
 };
 window.addEventListener('diffpose:seek', (event) => { stop(); goTo(event.detail.frame); });
 window.addEventListener('diffpose:pick-joint', (event) => chooseJoint(event.detail.joint, { tell: true }));
-window.addEventListener('diffpose:hello', () => { tellPoses(); announce('frame', { frame: S.frame, time: S.times[S.frame] ?? 0 }); });
+window.addEventListener('diffpose:goto', (event) => { if (!E.on) setEdit(true); goToItem(event.detail); });
+window.addEventListener('diffpose:next', goToNext);
+window.addEventListener('diffpose:target', (event) => { E.target = event.detail.target; E.passed.clear(); refreshQueue(); });
+window.addEventListener('diffpose:select', (event) => { if (E.on) { E.anchor = event.detail.first; goTo(event.detail.last); showTools(); tellMarks(); } });
+window.addEventListener('diffpose:hello', () => { tellPoses(); tellMarks(); announce('frame', { frame: S.frame, time: S.times[S.frame] ?? 0 }); });
 
 const start = props.value?.start;
 if (start) Object.assign(S, { steps: start.steps, hypotheses: start.hypotheses, joint: start.joint, layers: new Set(start.layers) });

@@ -1,11 +1,12 @@
 // Uncertainty over time, drawn by our own copy of Plotly: the chosen keypoint as a line, below it
-// every keypoint as a row of colours. The cursor is a plain element: moving it costs nothing.
+// every keypoint as a row of colours; above both what was corrected and confirmed, on a canvas of its
+// own that costs nothing to draw anew. The cursor is a plain element: moving it costs nothing too.
 
 const wrap = element.querySelector('.dp-timeline'), plot = element.querySelector('.dp-plot');
-const cursor = element.querySelector('.dp-cursor'), empty = element.querySelector('.dp-timeline-empty');
+const strip = element.querySelector('.dp-marks'), cursor = element.querySelector('.dp-cursor'), empty = element.querySelector('.dp-timeline-empty');
 const T = window.diffposeTimeline = { ready: false, drawn: 0, frame: 0, time: 0 };
 const LINE = '#0072B2', LINE_DARK = '#56B4E9';
-let data = null, timer = 0, loading = null;
+let data = null, timer = 0, loading = null, marks = null;
 
 function loadPlotly() {
   loading ??= new Promise((resolve, reject) => {
@@ -62,7 +63,7 @@ function draw(Plotly) {
   Plotly.react(plot, traces, layout, { displayModeBar: false, responsive: true }).then(() => {
     if (fresh || !T.ready) plot.on('plotly_afterplot', moveCursor);
     T.ready = true; T.drawn++;
-    moveCursor();
+    moveCursor(); drawMarks();
   });
 }
 
@@ -86,8 +87,41 @@ function moveCursor() {
   if (cursor.hidden) return;
   const x = layout.xaxis._offset + Math.max(0, Math.min(layout.xaxis._length, layout.xaxis.d2p(T.time)));
   cursor.style.transform = `translateX(${x}px)`;
-  cursor.style.top = `${layout.yaxis._offset}px`;
-  cursor.style.height = `${layout.yaxis2._offset + layout.yaxis2._length - layout.yaxis._offset}px`;
+  const above = plot.offsetTop, top = strip.hidden ? above + layout.yaxis._offset : 0;
+  cursor.style.top = `${top}px`;
+  cursor.style.height = `${above + layout.yaxis2._offset + layout.yaxis2._length - top}px`;
+}
+
+// Two rows: a bar over confirmed frames, a diamond at corrected ones; behind them the chosen frames
+// and those that a suggestion would change.
+function drawMarks() {
+  const any = marks && (marks.editing || [...marks.marks.values()].some((held) => held.confirmed || held.marks.some((mark) => mark & marks.corrected)));
+  const axis = plot._fullLayout?.xaxis;
+  strip.hidden = !any || !axis?._length || plot.hidden || !data;
+  if (strip.hidden) { moveCursor(); return; }
+  const ratio = window.devicePixelRatio || 1, width = strip.clientWidth, height = strip.clientHeight;
+  strip.width = Math.round(width * ratio); strip.height = Math.round(height * ratio);
+  const ctx = strip.getContext('2d'), text = getComputedStyle(wrap).color;
+  ctx.scale(ratio, ratio);
+  const centre = (frame) => axis._offset + axis.d2p(data.times[Math.max(0, Math.min(data.frames - 1, frame))]);
+  const half = Math.max(1, axis._length / Math.max(1, data.frames - 1) / 2);
+  const band = (first, last, top, size, colour) => {
+    const from = Math.max(axis._offset, centre(first) - half), to = Math.min(axis._offset + axis._length, centre(last) + half);
+    ctx.fillStyle = colour; ctx.fillRect(from, top, Math.max(1, to - from), size);
+  };
+  if (marks.chosen) band(...marks.chosen, 0, height, 'rgba(86,180,233,.45)');
+  if (marks.suggested.length) band(marks.suggested[0], marks.suggested.at(-1), 0, height, 'rgba(240,228,66,.35)');
+  ctx.font = '11px system-ui, sans-serif'; ctx.fillStyle = text; ctx.textBaseline = 'middle'; ctx.textAlign = 'right';
+  ctx.fillText('confirmed', axis._offset - 8, 9); ctx.fillText('corrected', axis._offset - 8, 25);
+  ctx.fillStyle = 'rgba(127,127,127,.18)'; ctx.fillRect(axis._offset, 5, axis._length, 8); ctx.fillRect(axis._offset, 21, axis._length, 8);
+  for (const [frame, held] of marks.marks) {
+    if (held.confirmed) band(frame, frame, 5, 8, '#009E73');
+    if (!held.marks.some((mark) => mark & marks.corrected)) continue;
+    const x = centre(frame), size = 6;
+    ctx.beginPath(); ctx.moveTo(x, 25 - size); ctx.lineTo(x + size, 25); ctx.lineTo(x, 25 + size); ctx.lineTo(x - size, 25); ctx.closePath();
+    ctx.fillStyle = '#E69F00'; ctx.fill(); ctx.strokeStyle = '#000'; ctx.lineWidth = 1; ctx.stroke();
+  }
+  moveCursor();
 }
 
 function seek(event, pick) {
@@ -97,16 +131,29 @@ function seek(event, pick) {
   if (pick && place.joint !== null) window.dispatchEvent(new CustomEvent('diffpose:pick-joint', { detail: { joint: place.joint } }));
 }
 
-let held = false;
-plot.addEventListener('pointerdown', (event) => { if (event.button === 0) { held = true; seek(event, true); } });
-window.addEventListener('pointermove', (event) => { if (held) seek(event, false); });
-window.addEventListener('pointerup', () => { held = false; });
+let held = null;
+function take(event, pick) {
+  const place = event.button === 0 && under(event);
+  if (!place) return;
+  held = { first: place.frame, selects: event.shiftKey };
+  if (!event.shiftKey) seek(event, pick);
+}
+function select(event) {
+  const place = under(event);
+  if (place) window.dispatchEvent(new CustomEvent('diffpose:select', { detail: { first: held.first, last: place.frame } }));
+}
+plot.addEventListener('pointerdown', (event) => take(event, true));
+strip.addEventListener('pointerdown', (event) => take(event, false));
+window.addEventListener('pointermove', (event) => { if (held) (held.selects ? select : seek)(event, false); });
+window.addEventListener('pointerup', () => { held = null; });
+window.addEventListener('diffpose:marks', (event) => { marks = event.detail; drawMarks(); });
+new ResizeObserver(drawMarks).observe(strip.parentElement);
 
 window.addEventListener('diffpose:poses', (event) => {
   data = event.detail;
   if (!data.byFrame.size) { plot.hidden = true; cursor.hidden = true; empty.hidden = false; return; }
   if (timer) return;
-  timer = setTimeout(() => loadPlotly().then(draw).catch((error) => { timer = 0; empty.textContent = `No timeline: ${error.message}.`; }), T.ready ? 250 : 0);
+  timer = setTimeout(() => loadPlotly().then(draw).catch((error) => { timer = 0; empty.textContent = `No timeline: ${error.message}.`; }), T.ready ? (marks?.editing ? 700 : 250) : 0);
 });
 window.addEventListener('diffpose:frame', (event) => { T.frame = event.detail.frame; T.time = event.detail.time; moveCursor(); });
 new MutationObserver(() => { if (T.ready) loadPlotly().then(draw); }).observe(document.body, { attributes: true, attributeFilter: ['class'] });

@@ -11,7 +11,7 @@ import pytest
 
 from app.settings import Settings
 from app.workspace import Workspace
-from tests.app.figures import FigureDetector, FigureEstimator, Served, write_clip
+from tests.app.figures import FigureDetector, FigureEstimator, Served, figure_models, write_clip
 
 CHROMIUM_FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -30,7 +30,10 @@ def figures(clip_path: Path, tmp_path: Path) -> Iterator[Served]:
     estimator, detector = FigureEstimator(), FigureDetector()
     settings = Settings(examples=clip_path.parent, work=tmp_path)
     with Workspace(
-        settings, load_estimator=lambda _: estimator, load_finder=lambda _: detector
+        settings,
+        load_estimator=lambda _: estimator,
+        load_finder=lambda _: detector,
+        desk_models=figure_models,
     ) as workspace:
         yield Served("", workspace, estimator, detector)
 
@@ -42,7 +45,10 @@ def served(clip_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     estimator, detector = FigureEstimator(), FigureDetector()
     settings = Settings(examples=clip_path.parent, work=tmp_path_factory.mktemp("work"))
     with Workspace(
-        settings, load_estimator=lambda _: estimator, load_finder=lambda _: detector
+        settings,
+        load_estimator=lambda _: estimator,
+        load_finder=lambda _: detector,
+        desk_models=figure_models,
     ) as workspace:
         page = build_app(workspace)
         _, url, _ = launch(page, workspace, prevent_thread_lock=True, quiet=True)

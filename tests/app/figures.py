@@ -15,9 +15,12 @@ import cv2
 import numpy as np
 import torch
 
+from app.desk.models import DeskModels
+from app.session import Clip
 from app.workspace import Workspace
 from diffpose.geometry import apply_affine, invert_affine
-from diffpose.poses import SamplingConfig
+from diffpose.poses import Hypotheses, SamplingConfig
+from diffpose.review.suggestions import ResampleRequest, Suggestion
 from diffpose.skeleton import HALPE26
 from diffpose.tracking.associate import Detections
 from tests.fakes import FakeFeatures, FakePoses
@@ -173,6 +176,41 @@ class FigureEstimator:
         y, x = np.mgrid[: self.heatmap_size[0], : self.heatmap_size[1]]
         distance = (x - cells[:, 0, None, None]) ** 2 + (y - cells[:, 1, None, None]) ** 2
         return np.exp(-distance / (2 * (1 + 0.1 * count) ** 2)).astype(np.float32)
+
+
+ANKLE = HALPE26.index("left_ankle")
+
+
+def figure_models(workspace: Workspace, clip: Clip) -> DeskModels:
+    """A model that lets the whole body follow half of a correction, two frames around, and that
+    thinks the left ankle 40 px farther left with a share of a quarter.
+    """
+
+    def resample(request: ResampleRequest) -> Suggestion:
+        poses = request.poses
+        rows = np.flatnonzero(np.abs(poses.frames - request.frame) <= 2)
+        here = int(np.searchsorted(poses.frames, request.frame))
+        shifts = [
+            np.asarray(xy) - request.predictions.keypoints[here, k]
+            for (frame, k), xy in request.placed.items()
+            if frame == request.frame
+        ]
+        shift = np.mean(shifts, axis=0) if shifts else np.zeros(2)
+        return Suggestion(
+            track_id=request.track_id,
+            frames=tuple(poses.frames[rows].tolist()),
+            keypoints=(request.predictions.keypoints[rows] + shift / 2).astype(np.float32),
+            covariance=np.tile(np.eye(2, dtype=np.float32), (len(rows), len(HALPE26), 1, 1)),
+            confidence=np.full((len(rows), len(HALPE26)), 0.8, np.float32),
+        )
+
+    def hypotheses(track_id: int, frame: int) -> Hypotheses:
+        pose = clip.poses[track_id].by_frame[frame][0]
+        samples = np.tile(pose, (8, 1, 1)).astype(np.float32)
+        samples[6:, ANKLE] += (-40, 0)
+        return Hypotheses(frame, samples, np.full((8, len(HALPE26)), 0.5))
+
+    return resample, hypotheses
 
 
 @dataclass

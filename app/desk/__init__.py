@@ -1,0 +1,1 @@
+"""The review desk on the page: projects, corrections, suggestions and the queue."""

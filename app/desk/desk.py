@@ -1,0 +1,194 @@
+"""One open project on one page: the reviewer's session, and what the page has been shown."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from app.desk import views
+from app.payloads import parse_index
+from app.views import Json
+from diffpose.errors import CorrectionError, InputError, StaleRevisionError
+from diffpose.review.alternatives import Alternative
+from diffpose.review.corrections import ReviewedTrack
+from diffpose.review.events import from_dict
+from diffpose.review.session import Change, ReviewSession
+from diffpose.review.store import Store
+from diffpose.review.suggestions import Suggestion
+
+KINDS = frozenset({
+    "move", "hide", "out_of_frame", "show", "confirm", "unconfirm", "swap", "move_body",
+    "copy_previous",
+})  # fmt: skip
+"""Actions that the page may send; the others have a request of their own."""
+
+QUEUE_ITEMS = 60
+
+
+class Desk:
+    """An open project as one page sees it.
+
+    Every answer to something that may have changed the project carries the poses that differ from
+    those shown last. Its ``serial`` counts these answers: a page that holds another one, because
+    an answer was lost, gets everything.
+
+    Args:
+        store: The project; closed with the desk.
+        review: The reviewer's session at it.
+        tab: Names the page among all pages.
+    """
+
+    def __init__(self, store: Store, review: ReviewSession, *, tab: str) -> None:
+        self.store, self.review, self.tab = store, review, tab
+        self.name = store.name
+        self.serial = 0
+        self._shown: dict[int, ReviewedTrack] = {}
+        self._suggestion: Suggestion | None = None
+        self._alternatives: tuple[int, int, list[Alternative]] | None = None
+        self._answered: tuple[str, Json] = ("", {})
+        self._lock = threading.RLock()
+
+    @property
+    def project(self) -> str:
+        """The name of the project's file, by which the page knows it."""
+        return self.store.path.stem
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.store.close()
+
+    def change(self, what: str, fields: Mapping[str, Any]) -> Json:
+        """Do something that may change the project; once only, however often it is sent.
+
+        Args:
+            what: 'act', 'undo', 'redo', 'accept', 'take', or 'look' to see what others did.
+            fields: The page's request, with ``ident``, ``revision`` and ``serial``.
+
+        Returns:
+            Whether it was done, words for the reviewer, and what differs from what was shown.
+
+        Raises:
+            ProjectError: The project can no longer be read.
+        """
+        with self._lock:
+            ident = str(fields.get("ident", ""))
+            if ident and ident == self._answered[0]:
+                return self._answered[1]
+            reply = self._attempt(what, fields)
+            reply |= self._differences(fields.get("serial"))
+            if what == "look" and reply["changes"] and fields.get("serial"):
+                reply["words"] = "This project was changed elsewhere; you see the newer poses."
+            self._answered = ident, reply
+            return reply
+
+    def suggest(self, track: int, frame: int) -> Json | None:
+        """The poses around a frame given what was placed, if they would differ."""
+        suggestion = self.review.suggest(track, frame)
+        if suggestion is None:
+            return None
+        with self._lock:
+            self._suggestion = suggestion
+        return views.suggestion_view(suggestion, self.review.reviewed(track))
+
+    def alternatives(self, track: int, frame: int) -> list[Json]:
+        """Other poses the model thinks possible in a frame, each with its share."""
+        found = self.review.alternatives(track, frame)
+        with self._lock:
+            self._alternatives = track, frame, found
+        return [views.alternative_view(item, self.review.skeleton) for item in found]
+
+    def queue(self, target_px: float) -> Json:
+        """Where a correction helps most."""
+        return views.queue_view(
+            self.review.queue(target_px=target_px),
+            left=self.review.clicks_left(target_px=target_px),
+            target_px=target_px,
+            most=QUEUE_ITEMS,
+        )
+
+    def _attempt(self, what: str, fields: Mapping[str, Any]) -> Json:
+        try:
+            change = self._do(what, fields)
+        except StaleRevisionError:
+            words = (
+                "Somebody else has just changed this pose: nothing of yours was saved over it. "
+                "You see the newer pose; repeat your correction if it is still wanted."
+            )
+            return {"ok": False, "stale": True, "words": words}
+        except InputError as error:
+            return {"ok": False, "words": str(error)}
+        if change is None:
+            return {"ok": True}
+        reply: Json = {"ok": True, "words": f"Saved: {views.counted_from_one(change.summary)}."}
+        if what in ("undo", "redo") and change.frames:
+            reply["track"] = change.track_id
+            reply["frame"] = _nearest(change.frames, fields.get("frame"))
+        return reply
+
+    def _do(self, what: str, fields: Mapping[str, Any]) -> Change | None:
+        if what == "undo":
+            return self.review.undo(tab=self.tab)
+        if what == "redo":
+            return self.review.redo(tab=self.tab)
+        if what == "act":
+            return self._act(fields)
+        if what == "accept":
+            if self._suggestion is None:
+                return None
+            suggestion, self._suggestion = self._suggestion, None
+            return self.review.accept(suggestion, tab=self.tab)
+        if what == "take":
+            return self._take(fields)
+        return None
+
+    def _take(self, fields: Mapping[str, Any]) -> Change:
+        shown, number = self._alternatives, parse_index(fields, "number")
+        here = parse_index(fields, "track"), parse_index(fields, "frame")
+        if shown is None or shown[:2] != here or number >= len(shown[2]):
+            raise CorrectionError("This alternative is no longer there; look at the frame again.")
+        self._suggestion = None
+        track, frame, found = shown
+        seen, tab = _revision(fields), self.tab
+        return self.review.take(
+            found[number], track_id=track, frame=frame, seen_revision=seen, tab=tab
+        )
+
+    def _act(self, fields: Mapping[str, Any]) -> Change:
+        data = fields.get("action")
+        if not isinstance(data, Mapping) or data.get("kind") not in KINDS:
+            raise CorrectionError("This correction is not one that the page can make; reload it.")
+        self._suggestion = None
+        return self.review.apply(from_dict(data), _revision(fields), tab=self.tab)
+
+    def _differences(self, serial: Any) -> Json:
+        whole = serial != self.serial
+        changes = []
+        for track_id in self.review.track_ids:
+            now, before = self.review.reviewed(track_id), self._shown.get(track_id)
+            if before is now and not whole:
+                continue
+            rows = None if whole else views.changed_rows(before, now)
+            self._shown[track_id] = now
+            if rows is None or len(rows):
+                changes.append(views.track_view(now, rows))
+        if changes or whole:
+            self.serial += 1
+        return {
+            "changes": changes,
+            "serial": self.serial,
+            "revision": self.review.revision,
+            "undo": self.review.can_undo,
+            "redo": self.review.can_redo,
+        }
+
+
+def _nearest(frames: tuple[int, ...], frame: Any) -> int:
+    """The frame the page is at if it changed, else the nearest that did."""
+    here = frame if isinstance(frame, int) else frames[0]
+    return min(frames, key=lambda other: abs(other - here))
+
+
+def _revision(fields: Mapping[str, Any]) -> int | None:
+    revision = fields.get("revision")
+    return revision if isinstance(revision, int) else None

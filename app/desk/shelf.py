@@ -1,0 +1,178 @@
+"""A visitor's projects: where they and their videos lie, and which is which."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from diffpose.errors import DiffPoseError, InputError, ProjectError
+from diffpose.poses import VideoInfo
+from diffpose.review.library import (
+    SUFFIX,
+    ProjectInfo,
+    copy_project,
+    create_project,
+    delete_project,
+    list_projects,
+    list_trash,
+    rename_project,
+    restore_project,
+)
+from diffpose.review.store import Store
+
+_VIDEOS = "videos"
+_LONGEST_NAME = 80
+
+
+class Shelf:
+    """The projects of one visitor, or of everybody on a machine that is one person's own.
+
+    A project is named by its file's stem; names from the browser are only ever compared with
+    those that are there.
+
+    Args:
+        folder: Holds the project files and, below it, the videos that were uploaded.
+        lent: Videos of this program, which are not copied: the examples.
+    """
+
+    def __init__(self, folder: Path, *, lent: Path) -> None:
+        self.folder, self._lent = folder, lent
+
+    def projects(self) -> list[ProjectInfo]:
+        """Newest first."""
+        return list_projects(self.folder) if self.folder.is_dir() else []
+
+    def path(self, project: str) -> Path:
+        """The file of a project.
+
+        Raises:
+            InputError: There is none of that name.
+        """
+        for info in self.projects():
+            if info.path.stem == project:
+                return info.path
+        raise InputError("There is no such project any more; choose another of the list.")
+
+    def create(self, name: str, video: VideoInfo) -> Store:
+        """A project for a video; one of this video that nobody has worked on is taken again."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        idle = self._untouched(video)
+        if idle is not None:
+            return idle
+        taken = {info.name for info in self.projects()}
+        number, free = 1, name
+        while free in taken:
+            number += 1
+            free = f"{name} {number}"
+        store = create_project(self.folder, free)
+        store.add_video(replace(video, path=self._kept(video)))
+        return store
+
+    def rename(self, project: str, name: str) -> None:
+        """Call a project something else."""
+        rename_project(self.path(project), _checked_name(name))
+
+    def copy(self, project: str, name: str) -> str:
+        """Copy a project; the name of the copy's file."""
+        return copy_project(self.path(project), _checked_name(name)).stem
+
+    def delete(self, project: str) -> str:
+        """Put a project away; the name by which `restore` brings it back."""
+        return delete_project(self.path(project)).stem
+
+    def restore(self, project: str) -> str:
+        """Bring a deleted project back; the name of its file."""
+        for info in list_trash(self.folder):
+            if info.path.stem == project:
+                return restore_project(info.path).stem
+        raise InputError("This project is no longer there to bring back.")
+
+    def take_in(self, upload: Path) -> str:
+        """Add a project file that came from elsewhere; the name of its file.
+
+        Raises:
+            ProjectError: It is damaged, newer, or no project file.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with Store(upload, read_only=True) as store:
+            name = store.name
+        target = create_project(self.folder, name)
+        target.close()
+        shutil.move(upload, target.path)
+        return target.path.stem
+
+    def find_video(self, store: Store) -> VideoInfo:
+        """The project's video where it lies now; known places are searched by content.
+
+        Raises:
+            ProjectError: It is nowhere to be found.
+        """
+        videos = store.videos()
+        if not videos:
+            raise ProjectError(f"The project {store.name} has no video yet.")
+        video = videos[0]
+        if video.path.exists():
+            return video
+        kept = (self.folder / _VIDEOS).glob(f"{video.video_id}.*")
+        for path in (*kept, *self._lent.glob(video.path.name)):
+            found = replace(video, path=path)
+            store.relink(video.video_id, found)
+            return found
+        raise ProjectError(
+            f"The video of {store.name} ({video.path.name}) is not here any more. "
+            "Upload it, and the project opens."
+        )
+
+    def adopt(self, store: Store, video: VideoInfo) -> None:
+        """Link a project to its video, which was uploaded again."""
+        known = store.videos()[0].video_id
+        store.relink(known, replace(video, path=self._kept(video)))
+
+    def _untouched(self, video: VideoInfo) -> Store | None:
+        for info in self.projects():
+            if info.problem or info.num_videos != 1:
+                continue
+            store = Store(info.path)
+            if not store.events() and store.videos()[0].video_id == video.video_id:
+                return store
+            store.close()
+        return None
+
+    def _kept(self, video: VideoInfo) -> Path:
+        """Where the video stays as long as the project: uploads go with their session."""
+        if video.path.is_relative_to(self._lent):
+            return video.path
+        folder = self.folder / _VIDEOS
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"{video.video_id}{video.path.suffix}"
+        if not target.exists():
+            shutil.copyfile(video.path, target)
+        return target
+
+
+def words_for(error: DiffPoseError, folders: Iterable[Path]) -> str:
+    """An error's sentence without the server's folders.
+
+    >>> words_for(ProjectError("/srv/p/walk.diffpose was deleted."), [Path("/srv/p")])
+    'walk.diffpose was deleted.'
+    """
+    words = str(error)
+    for folder in folders:
+        words = words.replace(f"{folder}{os.sep}", "")
+    return words
+
+
+def is_project_file(path: Path) -> bool:
+    """By its name."""
+    return path.suffix == SUFFIX
+
+
+def _checked_name(name: str) -> str:
+    tidy = re.sub(r"\s+", " ", name).strip()
+    if not 0 < len(tidy) <= _LONGEST_NAME:
+        raise InputError(f"A project's name has 1 to {_LONGEST_NAME} letters, got {len(tidy)}.")
+    return tidy

@@ -1,0 +1,151 @@
+"""What the browser is told of a project: reviewed tracks to JSON values. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.views import Json, ghosts_view, pose_rows
+from diffpose.poses import Origin
+from diffpose.review.alternatives import Alternative
+from diffpose.review.corrections import OCCLUDED, ReviewedTrack
+from diffpose.review.library import ProjectInfo
+from diffpose.review.queue import ReviewItem
+from diffpose.review.suggestions import Suggestion
+from diffpose.skeleton import Skeleton
+
+CORRECTED, HIDDEN, OUTSIDE, SUGGESTED = 1, 2, 4, 8
+"""Bits of a keypoint's mark; `canvas/trails.js` has the same."""
+
+_LEAST_PX = 0.5
+
+
+def changed_rows(before: ReviewedTrack | None, after: ReviewedTrack) -> NDArray[np.intp] | None:
+    """Rows of ``after`` that differ from ``before``; None if the two cannot be compared."""
+    if before is None or not np.array_equal(before.poses.frames, after.poses.frames):
+        return None
+    pairs = [
+        (before.poses.keypoints, after.poses.keypoints),
+        (before.poses.covariance, after.poses.covariance),
+        (before.poses.confidence, after.poses.confidence),
+        (before.poses.origin, after.poses.origin),
+        (before.visibility, after.visibility),
+        (before.corrected, after.corrected),
+        (before.confirmed, after.confirmed),
+    ]
+    differs = np.zeros(len(after.poses), bool)
+    for old, new in pairs:
+        same = (old == new) | ((old != old) & (new != new))
+        differs |= ~same.reshape(len(same), -1).all(axis=1)
+    return np.flatnonzero(differs)
+
+
+def track_view(reviewed: ReviewedTrack, rows: NDArray[np.intp] | None) -> Json:
+    """The poses, marks and confirmations of some rows of a track; None for all of them."""
+    chosen = np.arange(len(reviewed.poses)) if rows is None else rows
+    poses, marks = reviewed.poses, _marks(reviewed)
+    return {
+        "track": poses.track_id,
+        "whole": rows is None,
+        "frames": poses.frames[chosen].tolist(),
+        "poses": [
+            pose_rows(poses.keypoints[r], poses.confidence[r], poses.covariance[r]) for r in chosen
+        ],
+        "marks": marks[chosen].tolist(),
+        "confirmed": reviewed.confirmed[chosen].tolist(),
+    }
+
+
+def suggestion_view(suggestion: Suggestion, reviewed: ReviewedTrack) -> Json | None:
+    """The poses that would change, as they would be; None if nothing would."""
+    frames, poses, moved = [], [], 0
+    for index, frame in enumerate(suggestion.frames):
+        row = reviewed.row(frame)
+        if row is None:
+            continue
+        new, old = suggestion.keypoints[index], reviewed.poses.keypoints[row]
+        known = np.isfinite(new).all(axis=-1)
+        with np.errstate(invalid="ignore"):
+            far = known & ~(np.linalg.norm(new - old, axis=-1) < _LEAST_PX)
+        if not far.any():
+            continue
+        keep = known[:, None]
+        frames.append(int(frame))
+        poses.append(
+            pose_rows(
+                np.where(keep, new, old),
+                np.where(known, suggestion.confidence[index], reviewed.poses.confidence[row]),
+                np.where(
+                    keep[..., None], suggestion.covariance[index], reviewed.poses.covariance[row]
+                ),
+            )
+        )
+        moved += int(far.sum())
+    return {"frames": frames, "poses": poses, "moved": moved} if frames else None
+
+
+def alternative_view(alternative: Alternative, skeleton: Skeleton) -> Json:
+    """Another pose, the keypoints that differ, how likely it is, and words for it."""
+    changed = list(alternative.keypoints_changed)
+    names = [skeleton.keypoints[k].replace("_", " ") for k in changed]
+    return {
+        "pose": ghosts_view(alternative.keypoints[None])[0],
+        "keypoints": changed,
+        "share": round(alternative.share, 3),
+        "words": "left and right exchanged" if alternative.is_swap else names[-1],
+    }
+
+
+def queue_view(items: Sequence[ReviewItem], *, left: int, target_px: float, most: int) -> Json:
+    """The first items of the queue, and about how many clicks are worth it."""
+    return {
+        "left": left,
+        "target": target_px,
+        "frames": len(items),
+        "items": [
+            {
+                "track": item.track_id,
+                "frame": item.frame,
+                "keypoint": item.keypoint,
+                "reason": item.reason,
+            }
+            for item in items[:most]
+        ],
+    }
+
+
+def project_view(info: ProjectInfo) -> Json:
+    """One line of the list of projects."""
+    return {
+        "id": info.path.stem,
+        "name": info.name,
+        "changed": info.changed_at.timestamp(),
+        "problem": bool(info.problem),
+    }
+
+
+def counted_from_one(summary: str) -> str:
+    """A sentence about frames as the page counts them.
+
+    >>> counted_from_one("exchanged left and right in frames 0 to 4")
+    'exchanged left and right in frames 1 to 5'
+    """
+    return re.sub(
+        r"(?<=frame )\d+|(?<=frames )\d+(?= to)|(?<= to )\d+",
+        lambda number: str(int(number.group()) + 1),
+        summary,
+    )
+
+
+def _marks(reviewed: ReviewedTrack) -> NDArray[np.int64]:
+    """(N, K) bits."""
+    known = np.isfinite(reviewed.poses.keypoints).all(axis=-1)
+    return np.asarray(
+        CORRECTED * reviewed.corrected
+        + HIDDEN * (reviewed.visibility == OCCLUDED)
+        + OUTSIDE * (reviewed.corrected & ~known)
+        + SUGGESTED * (reviewed.poses.origin == Origin.RESAMPLED)
+    )
