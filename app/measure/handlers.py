@@ -1,0 +1,213 @@
+"""What the tabs Measure, Compare and Report do: session and choices in, results out."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from app.handlers import provenance_of
+from app.session import Clip, Session
+from app.workspace import Workspace
+from diffpose.errors import InputError
+from diffpose.formats.exporting import EXPORT_FORMATS, export_sequences, preview_export
+from diffpose.formats.native import read_native
+from diffpose.kinematics import (
+    JOINT_ANGLES,
+    Event,
+    Measurements,
+    MeasureSettings,
+    Smoothing,
+    measure,
+)
+from diffpose.kinematics.compare import (
+    Comparison,
+    compare,
+    offset_by_correlation,
+    offset_by_event,
+)
+from diffpose.kinematics.scale import scale_from_height
+from diffpose.poses import PoseSequence
+from diffpose.report.content import ReportContent, choose_moments, describe_making, joint_of
+from diffpose.report.html import write_html
+from diffpose.report.pdf import write_pdf
+from diffpose.report.pictures import picture_moments
+from diffpose.video.decode import Video
+
+JOINTS = {joint_of(name): joint_of(name).capitalize() for name in JOINT_ANGLES}
+TASKS = {"gait": "Walking", "squat": "Squats", "curl": "Arm curls", "jump": "Jumps"}
+FILTERS = {"butterworth": "Butterworth, both ways", "savgol": "Savitzky-Golay", "none": "None"}
+ALIGNMENTS = {"shape": "Shape of the curves", "heel_strike": "First heel strike", "hand": "By hand"}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the Measure tab says."""
+
+    joints: Sequence[str]
+    tasks: Sequence[str]
+    facing: str
+    filter: str
+    cutoff_hz: float
+    height_cm: float | None = None
+
+    def settings(self, sequence: PoseSequence | None = None) -> MeasureSettings:
+        """For `diffpose.kinematics.measure`; lengths are in metres where a height is given."""
+        if not self.joints and not self.tasks:
+            raise InputError("Nothing is chosen to measure; choose at least one joint.")
+        scale = None
+        if sequence is not None and self.height_cm:
+            scale = scale_from_height(sequence, metres=self.height_cm / 100)
+        smoothing = Smoothing(kind=self.filter, cutoff_hz=self.cutoff_hz)  # type: ignore[arg-type]
+        return MeasureSettings(
+            angles=tuple(name for name in JOINT_ANGLES if joint_of(name) in self.joints),
+            tasks=tuple(self.tasks),  # type: ignore[arg-type]
+            facing=self.facing,
+            smoothing=smoothing,
+            derivatives=False,
+            scale=scale,
+        )
+
+
+def chosen_poses(workspace: Workspace, session: Session) -> tuple[Clip, PoseSequence]:
+    """The clip and the chosen person's poses, corrections in them."""
+    clip = session.clip
+    if clip is None:
+        raise InputError("There is no video yet; choose an example or upload one.")
+    for sequence in session.sequences(workspace.estimator.skeleton):
+        if sequence.track_id == session.person and len(sequence):
+            return clip, sequence
+    raise InputError("This person has no poses yet; press Find poses first.")
+
+
+def measure_person(
+    workspace: Workspace, session: Session, choices: Choices, own: Sequence[Event] = ()
+) -> Measurements:
+    """Measure the chosen person; the reviewer's own events are kept."""
+    clip, sequence = chosen_poses(workspace, session)
+    measured = measure(sequence, clip.info.times_s[sequence.frames], choices.settings(sequence))
+    events = sorted([*measured.events, *own], key=lambda event: event.time_s)
+    return dataclasses.replace(measured, events=tuple(events))
+
+
+def event_at(session: Session, frame: int, kind: str, side: str) -> Event:
+    """An event marked by hand at a frame: exact to half a frame."""
+    clip = session.clip
+    if clip is None or not 0 <= frame < clip.num_frames:
+        raise InputError("There is no such frame; choose one of the clip.")
+    word = kind.strip().lower().replace(" ", "_")
+    if not word or len(word) > 40:
+        raise InputError("An event needs a short name, heel strike for example.")
+    time_s, half = float(clip.info.times_s[frame]), 0.5 / clip.info.fps
+    return Event(word, side, time_s, time_s - half, time_s + half, frame)
+
+
+def read_other(path: Path, choices: Choices) -> Measurements:
+    """The second session, from a DiffPose JSON file: its first person."""
+    read = read_native(path)
+    if not read.sequences:
+        raise InputError(f"{path.name} holds no poses; export a session that has some as JSON.")
+    sequence = read.sequences[0]
+    return measure(sequence, read.info.times_s[sequence.frames], choices.settings(sequence))
+
+
+def compare_sessions(
+    first: Measurements, second: Measurements, *, alignment: str, offset_s: float
+) -> Comparison:
+    """Second less first, aligned as chosen."""
+    if alignment == "shape":
+        known = [c.name for c in first.curves if c.known and c.unit == "deg"]
+        shared = [c for c in second.curves if c.name in known and c.known]
+        if not shared:
+            raise InputError("The two sessions share no curve; measure the same joints in both.")
+        moving = max(shared, key=lambda c: float(np.nanstd(c.values)))
+        offset_s = offset_by_correlation(first, second, name=moving.name)
+    elif alignment == "heel_strike":
+        offset_s = offset_by_event(first, second, kind="heel_strike")
+    return compare(first, second, offset_s=offset_s)
+
+
+def write_report(
+    workspace: Workspace,
+    session: Session,
+    measured: Measurements | None,
+    *,
+    kind: str,
+    title: str,
+    person: str,
+    remarks: str,
+    blur: bool,
+    comparison: Comparison | None = None,
+    other: Measurements | None = None,
+) -> Path:
+    """The page in the session's folder of downloads."""
+    clip, sequence = chosen_poses(workspace, session)
+    if measured is None:
+        raise InputError("Nothing is measured yet; press Measure first.")
+    lines = () if comparison is None else tuple((q.label, q.text) for q in comparison.quantities)
+    content = ReportContent(
+        title=title.strip() or "Movement report",
+        person=person.strip(),
+        made_on=datetime.now().strftime("%Y-%m-%d %H:%M"),
+        video=clip.name,
+        how=describe_making(provenance_of(workspace, clip), sequence, clip.info.fps),
+        measurements=measured,
+        remarks=remarks.strip(),
+        comparison=lines,
+        other=other,
+    )
+    moments = choose_moments(content.drawn(), measured)
+    everybody = session.sequences(workspace.estimator.skeleton)
+    with Video(clip.video.info.path) as video:
+        pictures = picture_moments(video, everybody, sequence, moments, blur=blur)
+    content = dataclasses.replace(content, key_frames=tuple(pictures))
+    path = _download(session, clip, f"report.{kind}")
+    (write_html if kind == "html" else write_pdf)(path, content)
+    return path
+
+
+def preview(workspace: Workspace, session: Session, name: str) -> str:
+    """What an export would write, in words."""
+    clip = session.clip
+    if clip is None:
+        raise InputError("There is no video yet; choose an example or upload one.")
+    sequences = session.sequences(workspace.estimator.skeleton)
+    path = _download(session, clip, f"poses{EXPORT_FORMATS[name].suffix}")
+    found = preview_export(name, path, sequences, clip.info)
+    origins = ", ".join(f"{count} {origin}" for origin, count in found.origins.items() if count)
+    return (
+        f"{found.num_poses} poses; keypoints: {origins or 'none'}, {found.num_unknown} unknown. "
+        f"Files: {', '.join(found.files)}. This format cannot hold: {found.loses}."
+    )
+
+
+def export(workspace: Workspace, session: Session, name: str) -> Path:
+    """Write an export; several files come as one archive."""
+    clip = session.clip
+    if clip is None:
+        raise InputError("There is no video yet; choose an example or upload one.")
+    sequences = session.sequences(workspace.estimator.skeleton)
+    if not any(len(sequence) for sequence in sequences):
+        raise InputError("There are no poses yet; press Find poses first.")
+    path = _download(session, clip, f"poses{EXPORT_FORMATS[name].suffix}")
+    provenance = provenance_of(workspace, clip)
+    files = export_sequences(name, path, sequences, clip.info, provenance)
+    if len(files) == 1:
+        return files[0]
+    archive = path.with_suffix(f"{path.suffix}.zip")
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in files:
+            packed.write(file, file.name)
+    return archive
+
+
+def _download(session: Session, clip: Clip, name: str) -> Path:
+    folder = session.folder / "exports"
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = Path(clip.name).stem.replace(" ", "_") or "clip"
+    return folder / f"{stem}.{name}"
