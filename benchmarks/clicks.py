@@ -8,8 +8,8 @@ is done when 95 % of its keypoints are within 0.1 torso. "Area" is the mean erro
 clicks (30 for each 100 annotated keypoints), as a share of the error before the first.
 
 JHMDB: 12 limb keypoints inside the picture; clips whose target is under 4 px are left out, for
-the oracle itself errs by 2. The prior of the propagation was chosen on every second of the
-others (``--part tune``) and on rendered clips of other scenes; the rest is reported.
+the oracle itself errs by 2. Every second of the others is for tuning (``--part tune``), the rest
+is reported; docs/review.md says what else was looked at.
 """
 
 import argparse
