@@ -79,7 +79,7 @@ class MeasurePanel:
                     None, label="Person's height (cm)", info="For lengths in metres; may be empty.",
                     minimum=0,
                 )  # fmt: skip
-                self.go = gr.Button("Measure", variant="primary", elem_id="measure-go")
+                self.go = gr.Button("Measure", elem_id="measure-go")
                 with gr.Accordion("Mark an event at this frame", open=False):
                     self.kind = gr.Textbox("heel strike", label="Event", max_lines=1)
                     self.side = gr.Radio(
@@ -110,7 +110,7 @@ class MeasurePanel:
                     value="shape", label="Align by", elem_id="compare-alignment",
                 )  # fmt: skip
                 self.offset = gr.Number(0, label="Shift the second by (s)", step=0.02)
-                self.compare = gr.Button("Compare", variant="primary", elem_id="compare-go")
+                self.compare = gr.Button("Compare", elem_id="compare-go")
             with gr.Column(scale=3, min_width=480):
                 self.pair = chart(
                     views.empty_chart(self.plotly, _NO_SECOND), elem_id="compare-chart"
@@ -125,9 +125,7 @@ class MeasurePanel:
                 self.remarks = gr.Textbox("", label="Remarks", lines=3)
                 self.blur = gr.Checkbox(True, label="Hide faces in the pictures")
                 with gr.Row():
-                    self.html = gr.Button(
-                        "Report as web page", variant="primary", elem_id="report-html"
-                    )
+                    self.html = gr.Button("Report as web page", elem_id="report-html")
                     self.pdf = gr.Button("Report as PDF", elem_id="report-pdf")
                 self.report = gr.File(label="Report", elem_id="report-file", interactive=False)
             with gr.Column(min_width=320):
