@@ -114,7 +114,7 @@ def test_a_keypoint_far_outside_is_left_out():
     assert not painted(np.array([[1e9, -1e9], [np.nan, np.nan]])).any()
 
 
-@pytest.mark.parametrize(("confidence", "filled"), [(0.9, True), (0.1, False), (np.nan, True)])
+@pytest.mark.parametrize(("confidence", "filled"), [(0.9, True), (0.05, False), (np.nan, True)])
 def test_a_keypoint_that_was_not_seen_is_hollow(confidence, filled):
     mask = painted(
         np.array([[20.0, 20.0], [np.nan, np.nan]]), confidence=np.array([confidence, 1.0])

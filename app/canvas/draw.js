@@ -3,7 +3,7 @@
 
 const BOX_COLOUR = '#FFFFFF', TRUTH_COLOUR = '#CC79A7';
 const NINETY = Math.sqrt(-2 * Math.log(0.1)); // radius of the 90 % region of a 2-D Gaussian, in sigmas
-const FAINT = 0.3; // below this confidence a keypoint is drawn hollow and its limbs faint
+const FAINT = 0.1; // below this confidence a keypoint is drawn hollow and its limbs faint
 
 const words = (name) => name.replaceAll('_', ' ');
 
