@@ -1,5 +1,7 @@
 """Laws of conditioning: clamped keypoints win, uncertain ones weigh, the rest follows."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from diffpose.diffusion.sampler import sample_ddim
 from diffpose.diffusion.schedule import cosine_schedule
 
 SCHEDULE = cosine_schedule(1000)
-CODEC = {"size": (12, 12), "stride": 4.0, "sigma": 1.0}
+CODEC: dict[str, Any] = {"size": (12, 12), "stride": 4.0, "sigma": 1.0}
 FREE = float("nan")
 
 

@@ -239,7 +239,7 @@ def test_a_forecaster_who_is_right_has_no_calibration_error_and_a_boaster_has():
     correct[:10] = np.nan
 
     assert reliability(stated, correct).error < 0.005
-    assert reliability(np.full(1000, 0.8), np.arange(1000) % 2).error == pytest.approx(0.3)
+    assert reliability(np.full(1000, 0.8), np.arange(1000) % 2 * 1.0).error == pytest.approx(0.3)
     assert reliability(stated, correct).counts.sum() == 200_000 - 10
     assert np.isnan(reliability(np.zeros(0), np.zeros(0)).error)
 

@@ -124,8 +124,8 @@ def test_moving_everything_moves_the_answer_alike():
     moved = poses_of(swinging(12) + shift)
     xy = np.array([10.0, 90.0])
 
-    here = propagate(poses, {(5, WRIST): xy}).keypoints
-    there = propagate(moved, {(5, WRIST): xy + shift}).keypoints
+    here = propagate(poses, {(5, WRIST): xy.tolist()}).keypoints
+    there = propagate(moved, {(5, WRIST): (xy + shift).tolist()}).keypoints
 
     np.testing.assert_allclose(there - shift, here, atol=1e-2)
 
