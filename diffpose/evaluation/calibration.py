@@ -5,7 +5,7 @@ and a confidence p means that the keypoint lies within a tenth of the torso of t
 time. Errors have heavy tails (a left wrist taken for the right one), so the ellipse is scaled by
 the 90 % quantile of the misses, never by their variance.
 
-Both maps are linear in seven features of a keypoint's statement, fitted for each joint group: the
+Both maps are linear in eight features of a keypoint's statement, fitted for each joint group: the
 ellipse's log scale by quantile regression, the confidence's logit by logistic regression. All
 zeros, or a group that was not fitted, is the identity; little data stays close to it.
 """
@@ -41,6 +41,7 @@ FEATURES = (
     "torso",
     "steps",
     "hypotheses",
+    "samples",
 )
 """What the maps are linear in: see `features`."""
 
@@ -157,7 +158,8 @@ def features(predictions: Predictions) -> NDArray[np.float64]:
     The logarithm of the ellipse's mean radius in parts of the pose's size; the logit of the
     keypoint's confidence and of the pose's on average; the logarithm of the predicted torso in
     parts of the pose's size (a torso seen along its length makes "a tenth of the torso" small);
-    and one over the steps and over the hypotheses, so that a fit serves the settings between.
+    and one over the steps, over the hypotheses and over their product, so that a fit at four
+    settings meets all four and serves those between.
     """
     stated = predictions.keypoints
     centred = stated - _mean_of_known(stated)[:, None]
@@ -176,6 +178,7 @@ def features(predictions: Predictions) -> NDArray[np.float64]:
         np.broadcast_to(np.nan_to_num(torso)[:, None], shape),
         np.broadcast_to(1 / predictions.draws[:, :1], shape),
         np.broadcast_to(1 / predictions.draws[:, 1:], shape),
+        np.broadcast_to(1 / predictions.draws.prod(axis=1, keepdims=True), shape),
     ]
     return np.stack(columns, axis=-1)
 
@@ -271,7 +274,7 @@ def _fit_width(
 
     Bounds: a wider statement never becomes a narrower ellipse, nor does a surer one a wider.
     """
-    bounds = [(-3, 3), (-1, 1), (-1, 0), (-1, 0), (-1, 1), (-2, 2), (-2, 2)]
+    bounds = [(-3, 3), (-1, 1), (-1, 0), (-1, 0), (-1, 1), (-2, 2), (-2, 2), (-2, 2)]
 
     def loss(beta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         z = (y - x @ beta) / _SOFT
@@ -289,7 +292,7 @@ def _fit_confidence(
     x: NDArray[np.float64], hit: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Logistic regression with the identity as prior; bounds as in `_fit_width`."""
-    bounds = [(-9, 9), (-9, 0), (-1, 4), (0, 4), (-9, 9), (-9, 9), (-9, 9)]
+    bounds = [(-9, 9), (-9, 0), (-1, 4), (0, 4), (-9, 9), (-9, 9), (-9, 9), (-9, 9)]
     own = x[:, FEATURES.index("own logit")]
 
     def loss(beta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
