@@ -33,6 +33,10 @@ def test_an_example_gets_poses_near_the_truth(page: Any, tmp_path: Path) -> None
         app = build_app(workspace)
         _, url, _ = launch(app, workspace, prevent_thread_lock=True, quiet=True)
         page.goto(url)
+        # The first example's files go when another one is chosen: let the page have read them.
+        page.wait_for_function(
+            "window.diffpose?.state.person !== null && !window.diffpose.state.busy"
+        )
         page.get_by_label("Walk", exact=True).check()
         page.wait_for_function(
             "window.diffpose?.state.clip?.name === 'Walk' && !window.diffpose.state.busy"

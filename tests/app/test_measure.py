@@ -81,7 +81,11 @@ def test_nothing_to_measure_is_said(figures: Any):
 
 
 @pytest.mark.browser
-def test_measure_mark_report_export_compare(served: Any, page: Any, tmp_path: Path):
+def test_measure_mark_report_export_compare(
+    served: Any, page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # Another test may have built a page since: Gradio knows one folder of uploads a process.
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(served.workspace.uploads))
     page.goto(served.url)
     page.wait_for_function(
         "window.diffpose?.state.tracks.length > 0 && !window.diffpose.state.busy"
