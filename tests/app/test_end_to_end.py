@@ -35,7 +35,8 @@ def test_an_example_gets_poses_near_the_truth(page: Any, tmp_path: Path) -> None
         page.goto(url)
         # The first example's files go when another one is chosen: let the page have read them.
         page.wait_for_function(
-            "window.diffpose && window.diffpose.state.person !== null && !window.diffpose.state.busy"
+            "window.diffpose && window.diffpose.state.person !== null"
+            " && !window.diffpose.state.busy"
         )
         page.get_by_label("Walk", exact=True).check()
         page.wait_for_function(
