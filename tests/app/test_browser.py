@@ -264,7 +264,10 @@ def test_nobody_found_asks_for_a_box(page: Any, served: Served) -> None:
         page.goto(served.url)
         page.wait_for_function("/Draw box/.test(document.querySelector('.dp-words')?.textContent)")
         page.wait_for_function("!window.diffpose.state.busy")
+        page.wait_for_function("window.diffpose.state.view.scale > 0 && window.diffpose.live.idle")
+        page.wait_for_timeout(500)  # the view is fitted once more when the words change its height
         page.keyboard.press("b")
+        page.wait_for_function("window.diffpose.state.boxMode")
         drag(page, (110, 50), (240, 345))
         page.wait_for_function("window.diffpose.state.person === 0")
     finally:
