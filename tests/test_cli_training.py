@@ -1,9 +1,14 @@
 """The commands that make data and weights, from the outside."""
 
+import json
+
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from diffpose.cli import app
+from diffpose.data.sources import load_lspet
+from diffpose.skeleton import HALPE26
 from tests.data.lspet_folder import write_lspet
 
 CONFIG = """
@@ -72,6 +77,24 @@ def test_train_then_evaluate(tmp_path, lspet):
     trusting = run("train", "--config", config, "--lspet", lspet, "--trust", trust,
                    "-o", tmp_path / "trusting")  # fmt: skip
     assert trusting.exit_code == 0, trusting.output
+
+
+def test_an_audit_hears_a_second_opinion(tmp_path, lspet):
+    opinion, trust = tmp_path / "opinion.json", tmp_path / "trust.npz"
+    names = load_lspet(lspet, "train", HALPE26).names
+    opinion.write_text(
+        json.dumps([{"file_name": n, "keypoints": [30, 40, 0.9] * 17, "score": 1} for n in names])
+    )
+    audited = run("audit", lspet, "--second-opinion", opinion, "-o", trust)
+    assert audited.exit_code == 0, audited.output
+    assert "gave way" in audited.output
+    settled = load_lspet(lspet, "train", HALPE26, trust=str(trust))
+    nose = settled.keypoints[:, HALPE26.index("nose")]
+    np.testing.assert_array_equal(nose, np.tile([30, 40], (len(names), 1)))
+
+    both = run("audit", lspet, "--second-opinion", opinion, "--weights", trust, "-o", trust)
+    assert both.exit_code == 2
+    assert "--weights or --second-opinion" in both.output
 
 
 def test_a_run_begins_with_another_s_weights(tmp_path, lspet):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -128,23 +128,38 @@ def load_lspet(folder: Path, split: str, skeleton: Skeleton, *, trust: str = "")
         raise FormatError(f"{archive_path.name} lacks {len(missing)} pictures, e.g. {missing[0]}.")
     with ThreadPoolExecutor(2) as pool:
         pictures = list(pool.map(lambda name: decode_picture(contents[name]), names))
-    weights = _read_trust(Path(trust), names, skeleton) if trust else None
-    return StillSource(pictures, convert(keypoints, LSP14, skeleton), names, weights)
+    points = convert(keypoints, LSP14, skeleton)
+    if not trust:
+        return StillSource(pictures, points, names)
+    weights, settled = _read_trust(Path(trust), names, skeleton)
+    return StillSource(pictures, points if settled is None else settled, names, weights)
 
 
 def write_trust(
-    path: Path, names: Sequence[str], weights: NDArray[np.floating], skeleton: Skeleton
+    path: Path,
+    names: Sequence[str],
+    weights: NDArray[np.floating],
+    skeleton: Skeleton,
+    *,
+    settled: NDArray[np.floating] | None = None,
 ) -> None:
-    """Save how far each annotation of each picture is trusted: (N, K) factors on its loss."""
-    np.savez_compressed(
-        path,
-        names=np.array(names),
-        weights=weights.astype(np.float32),
-        keypoints=np.array(skeleton.keypoints),
-    )
+    """Save how far each annotation of each picture is trusted: (N, K) factors on its loss.
+
+    ``settled`` (N, K, 2), picture pixels, takes the annotations' place where given.
+    """
+    arrays: dict[str, Any] = {
+        "names": np.array(names),
+        "weights": weights.astype(np.float32),
+        "keypoints": np.array(skeleton.keypoints),
+    }
+    if settled is not None:
+        arrays["settled"] = settled.astype(np.float32)
+    np.savez_compressed(path, **arrays)
 
 
-def _read_trust(path: Path, names: Sequence[str], skeleton: Skeleton) -> NDArray[np.float32]:
+def _read_trust(
+    path: Path, names: Sequence[str], skeleton: Skeleton
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     if not path.is_file():
         raise FormatError(f"There is no file {path.name} of trusted annotations; check the path.")
     with np.load(path) as table:
@@ -155,8 +170,8 @@ def _read_trust(path: Path, names: Sequence[str], skeleton: Skeleton) -> NDArray
                 f"{path.name} was made for other pictures or keypoints than these "
                 f"({len(missing)} of {len(names)} pictures are not in it); run `audit` again."
             )
-        weights: NDArray[np.float32] = table["weights"][[rows[name] for name in names]]
-    return weights
+        order = [rows[name] for name in names]
+        return table["weights"][order], table["settled"][order] if "settled" in table else None
 
 
 def _read_archive(path: Path) -> dict[str, bytes]:

@@ -35,3 +35,15 @@ def test_trust_is_read_back_by_name_and_must_fit(tmp_path):
     write_trust(tmp_path / "few.npz", names[:2], weights[:2], HALPE26)
     with pytest.raises(FormatError, match="1 of 3 pictures are not in it"):
         load_lspet(tmp_path, "train", HALPE26, trust=str(tmp_path / "few.npz"))
+
+
+def test_settled_annotations_take_the_place_of_the_given_ones(tmp_path):
+    names = write_lspet(tmp_path, "train", count=3)
+    rng = np.random.default_rng(0)
+    settled = rng.uniform(0, 50, (3, 26, 2)).astype(np.float32)
+    weights = rng.uniform(size=(3, 26)).astype(np.float32)
+    file = tmp_path / "trust.npz"
+    write_trust(file, names[::-1], weights[::-1], HALPE26, settled=settled[::-1])
+    source = load_lspet(tmp_path, "train", HALPE26, trust=str(file))
+    np.testing.assert_array_equal(source.keypoints, settled)
+    np.testing.assert_array_equal(source.weights, weights)
