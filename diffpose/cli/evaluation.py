@@ -54,6 +54,9 @@ def evaluate(
     write: Annotated[
         Path | None, typer.Option(help="PoseTrack: folder for the predictions, as poseval reads.")
     ] = None,
+    one_sided: Annotated[
+        bool, typer.Option("--one-sided", help="Do not look at the mirror image as well.")
+    ] = False,
     weights: Annotated[Path | None, typer.Option(help="Weights file instead of the own.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
@@ -77,7 +80,7 @@ def evaluate(
     if dataset is Dataset.POSETRACK and predictions is not None:
         _score_files(folder, predictions)
         return
-    estimator = Estimator.load(weights, device=device)
+    estimator = Estimator.load(weights, device=device, mirrored=not one_sided)
     if dataset is Dataset.POSETRACK:
         _evaluate_posetrack(
             estimator, folder, sampling, detector=detector, boxes=boxes, write=write

@@ -15,6 +15,7 @@ from torch import Tensor
 from diffpose.diffusion.ensemble import combine
 from diffpose.diffusion.sampler import (
     Constraint,
+    Denoiser,
     hypothesis_noise,
     sample_ddim,
     unconstrained,
@@ -24,6 +25,7 @@ from diffpose.errors import FormatError, SettingsError, WeightsError
 from diffpose.evaluation.calibration import IDENTITY, Calibration
 from diffpose.evaluation.statements import Predictions
 from diffpose.geometry import apply_affine, apply_affine_covariance, invert_affine
+from diffpose.inference.mirror import BothSides, mirrored_rows, through_the_mirror
 from diffpose.model.config import preset
 from diffpose.model.decoder import Features
 from diffpose.model.network import DiffPose
@@ -74,6 +76,9 @@ class Estimator:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         calibration: Applied to the confidence and covariance of every pose. Its digest is added
             to the hash, so that poses of another calibration are never taken from a job folder.
+        mirrored: Every second hypothesis sees the mirrored crop, and two are drawn at least
+            (`diffpose.inference.mirror`): more accurate, and the encoder works twice. Is added
+            to the hash too.
     """
 
     def __init__(
@@ -83,13 +88,19 @@ class Estimator:
         weights_hash: str,
         device: str = "cpu",
         calibration: Calibration = IDENTITY,
+        mirrored: bool = False,
     ) -> None:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise SettingsError(f"Device {device!r} was asked for, but no GPU is here; use cpu.")
         self.device = torch.device(device)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
         self.calibration = calibration
-        self.weights_hash = weights_hash + (f"-{calibration.digest}" if calibration.groups else "")
+        self.mirrored = mirrored
+        self.weights_hash = (
+            weights_hash
+            + ("-mirrored" if mirrored else "")
+            + (f"-{calibration.digest}" if calibration.groups else "")
+        )
         config = network.config
         self.config = config
         self.skeleton: Skeleton = config.keypoints
@@ -100,7 +111,12 @@ class Estimator:
 
     @classmethod
     def load(
-        cls, path: Path | None = None, *, device: str = "cpu", calibrated: bool = True
+        cls,
+        path: Path | None = None,
+        *,
+        device: str = "cpu",
+        calibrated: bool = True,
+        mirrored: bool = True,
     ) -> Estimator:
         """The estimator of a weights file; None takes the weights that DiffPose ships.
 
@@ -110,6 +126,7 @@ class Estimator:
             path: The file.
             device: ``cpu``, ``cuda`` or ``cuda:N``.
             calibrated: Apply the file's calibration, if it has one.
+            mirrored: Look at the mirror image too.
 
         Raises:
             WeightsError: The file is missing, damaged or of another model.
@@ -126,7 +143,11 @@ class Estimator:
         except FormatError as error:
             raise WeightsError(f"{chosen.name}: {error}") from None
         return cls(
-            network, weights_hash=tensors_hash(chosen), device=device, calibration=calibration
+            network,
+            weights_hash=tensors_hash(chosen),
+            device=device,
+            calibration=calibration,
+            mirrored=mirrored,
         )
 
     @classmethod
@@ -145,7 +166,8 @@ class Estimator:
             crops: (N, H, W, 3) RGB of the network's crop size.
 
         Returns:
-            (N, C, h, w) on the estimator's device.
+            (N, C, h, w) on the estimator's device; (N, 2, C, h, w), the mirror image's second, if
+            `mirrored`.
         """
         if crops.ndim != 4 or crops.shape[1:] != (*self.crop_size, 3):
             raise SettingsError(
@@ -153,15 +175,26 @@ class Estimator:
                 f"got {crops.shape}."
             )
         with self._turn:
-            return self.network.encode_frames(torch.from_numpy(crops).to(self.device))
+            frames = torch.from_numpy(crops).to(self.device)
+            if not self.mirrored:
+                return self.network.encode_frames(frames)
+            maps = self.network.encode_frames(torch.cat([frames, frames.flip(2)]))
+            return torch.stack(maps.chunk(2), dim=1)
 
     @torch.inference_mode()
-    def fuse(self, frame_features: Tensor) -> Features:
-        """STRL and the decoder's constant half, once for each window: (B, T, C, h, w)."""
-        with self._turn:
-            return self.network.fuse(frame_features.to(self.device))
+    def fuse(self, frame_features: Tensor) -> Features | BothSides:
+        """STRL and the decoder's constant half, once for each window.
 
-    def encode(self, crops: NDArray[np.uint8]) -> Features:
+        Args:
+            frame_features: (B, T, ...) of what `encode_frames` gave of single frames.
+        """
+        maps = frame_features.to(self.device)
+        with self._turn:
+            if not self.mirrored:
+                return self.network.fuse(maps)
+            return BothSides(self.network.fuse(maps[:, :, 0]), self.network.fuse(maps[:, :, 1]))
+
+    def encode(self, crops: NDArray[np.uint8]) -> Features | BothSides:
         """Whole windows (B, T, H, W, 3) to features: `encode_frames`, then `fuse`."""
         batch, frames = crops.shape[:2]
         maps = self.encode_frames(crops.reshape(-1, *crops.shape[2:]))
@@ -170,7 +203,7 @@ class Estimator:
     @torch.inference_mode()
     def sample(
         self,
-        features: Features,
+        features: Features | BothSides,
         affines: NDArray[np.float64],
         sampling: SamplingConfig,
         *,
@@ -193,13 +226,19 @@ class Estimator:
         Returns:
             Poses in video pixels. A window's noise never depends on its batch.
         """
-        count, hypotheses = len(features), sampling.num_hypotheses
+        count, wanted = len(features), sampling.num_hypotheses
+        hypotheses = max(wanted, 2) if self.mirrored else wanted
         marks = [
             sampling.seed * 1_000_003 + s for s in (seeds if seeds is not None else [0] * count)
         ]
         shape = (len(self.skeleton), *self.heatmap_size)
         noise = hypothesis_noise(marks, num_hypotheses=hypotheses, shape=shape)
         rows = features.repeat(hypotheses)
+
+        denoise: Denoiser = lambda x, timestep: self._denoise(x, timestep, rows)  # noqa: E731
+        if self.mirrored:
+            turned = mirrored_rows(count, hypotheses).to(self.device)
+            denoise = through_the_mirror(denoise, turned, self.skeleton.mirror.tolist())
 
         # The clean prediction of a step is the mean heatmap given what is left of the noise, so
         # over the noise each step's predictions have the same mean: averaging all of them
@@ -209,19 +248,22 @@ class Estimator:
         def report(done: int, x_0: Tensor) -> None:
             total.add_(self._heatmaps(x_0, hypotheses).mean(dim=1))
             if on_step is not None and done < sampling.num_steps:
-                on_step(done, self._assemble(x_0, total / done, affines, hypotheses, done))
+                on_step(done, assemble(x_0, done))
+
+        def assemble(x_0: Tensor, done: int) -> PoseBatch:
+            heatmaps = self._heatmaps(x_0, hypotheses)
+            return self._assemble(heatmaps[:, :wanted], total / done, affines, done)
 
         with self._turn:
             x_0 = sample_ddim(
-                lambda x, t: self._denoise(x, t, rows),
+                denoise,
                 noise.flatten(0, 1).to(self.device),
                 self._schedule,
                 num_steps=sampling.num_steps,
                 constrain=constrain,
                 on_step=report,
             )
-        steps = sampling.num_steps
-        return self._assemble(x_0, total / steps, affines, hypotheses, steps)
+        return assemble(x_0, sampling.num_steps)
 
     def _heatmaps(self, x_0: Tensor, hypotheses: int) -> Tensor:
         return self.network.heatmaps(x_0).unflatten(0, (-1, hypotheses)).contiguous()
@@ -236,9 +278,9 @@ class Estimator:
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _assemble(
-        self, x_0: Tensor, mean: Tensor, affines: NDArray[np.float64], hypotheses: int, steps: int
+        self, heatmaps: Tensor, mean: Tensor, affines: NDArray[np.float64], steps: int
     ) -> PoseBatch:
-        heatmaps = self._heatmaps(x_0, hypotheses)
+        hypotheses = heatmaps.shape[1]
         pose = combine(heatmaps, stride=STRIDE, sigma=self.config.sigma, mean=mean)
         to_video = [invert_affine(affine) for affine in np.asarray(affines, dtype=np.float64)]
 

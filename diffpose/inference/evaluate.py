@@ -14,6 +14,7 @@ from diffpose.evaluation.pck import limb_pck, pck, torso_sizes
 from diffpose.evaluation.statements import Predictions, join
 from diffpose.geometry import crop_affine, union_box
 from diffpose.inference.estimator import Estimator
+from diffpose.inference.mirror import BothSides
 from diffpose.model.decoder import Features
 from diffpose.poses import SamplingConfig
 from diffpose.skeleton import Skeleton
@@ -97,7 +98,7 @@ def predict_source(
 
 def _encoded(
     estimator: Estimator, source: Source, boxes: BoxSource
-) -> Iterator[tuple[list[int], list[Example], NDArray[np.float64], Features]]:
+) -> Iterator[tuple[list[int], list[Example], NDArray[np.float64], Features | BothSides]]:
     """A batch after the other: row numbers, examples, crops' affines and features."""
     for start in range(0, len(source), _BATCH):
         rows = list(range(start, min(start + _BATCH, len(source))))
@@ -131,12 +132,12 @@ def _window(
     return np.stack([cut[int(row)] for row in np.clip(wanted, 0, count - 1)])
 
 
-def _encode(estimator: Estimator, windows: Sequence[NDArray[np.uint8]]) -> Features:
+def _encode(estimator: Estimator, windows: Sequence[NDArray[np.uint8]]) -> Features | BothSides:
     """Every distinct picture goes through the backbone once."""
     maps = estimator.encode_frames(np.concatenate(windows))
     parts = maps.split([len(window) for window in windows])
     num_frames = 2 * estimator.radius + 1
-    return estimator.fuse(torch.stack([part.expand(num_frames, -1, -1, -1) for part in parts]))
+    return estimator.fuse(torch.stack([part.expand(num_frames, *part.shape[1:]) for part in parts]))
 
 
 def _mean_of_known(values: NDArray[np.floating]) -> float:

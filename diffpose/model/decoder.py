@@ -37,6 +37,15 @@ class Features:
         """Every window ``count`` times in a row: one copy for each hypothesis."""
         return self._map(lambda tensor: tensor.repeat_interleave(count, dim=0))
 
+    def joined(self, others: Features) -> Features:
+        """These windows, then the others."""
+        return Features(
+            *(
+                ScaleFeatures(torch.cat([a.keys, b.keys]), torch.cat([a.context, b.context]))
+                for a, b in ((getattr(self, n), getattr(others, n)) for n in _SCALES)
+            )
+        )
+
     def _map(self, change: Callable[[Tensor], Tensor]) -> Features:
         scales = [getattr(self, name) for name in _SCALES]
         return Features(*(ScaleFeatures(change(s.keys), change(s.context)) for s in scales))
