@@ -138,7 +138,7 @@ async function pump() {
       slider.value = frame; showTime(); paint(); S.updates++;
       announce('frame', { frame, time: S.times[frame] ?? 0 });
       if (!S.playing) wish();
-      if (E.on) { lookAround(); if (E.anchor !== null) tellMarks(); }
+      if (E.on) { lookAround(); if (E.anchor !== null) { tellMarks(); showTools(); } }
     }
   } finally { pumping = false; }
 }

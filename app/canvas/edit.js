@@ -69,23 +69,26 @@ function act(action, guess) {
   if (!reviewable() || S.person === null) return Promise.resolve(null);
   dropSuggestion(); E.alternatives = null;
   return desk.post('act', { action: { track_id: S.person, ...action } }, guess).then((reply) => {
-    if (reply?.ok && ['move', 'hide', 'out_of_frame', 'move_body', 'set_pose', 'copy_previous', 'swap'].includes(action.kind)) suggest(action.frame ?? action.first);
+    if (reply?.ok && ['move', 'hide', 'out_of_frame', 'move_body', 'set_pose', 'copy_previous', 'swap'].includes(action.kind)) suggest(action.frame ?? (action.frames ? S.frame : action.first));
     return reply;
   });
 }
 
 // Show an edit before the server has answered; its answer replaces this.
-function guessRow(frame, change) {
+function guessRows(frames, change) {
   const track = S.person;
   return () => {
     const byFrame = S.poses.get(track)?.byFrame, seen = desk.state.marks.get(track);
     if (!byFrame || !seen) return;
-    const pose = (byFrame.get(frame) ?? S.skeleton.keypoints.map(() => null)).slice();
-    const held = seen.get(frame), marks = (held?.marks ?? pose.map(() => 0)).slice();
-    change(pose, marks);
-    byFrame.set(frame, pose); seen.set(frame, { marks, confirmed: held?.confirmed ?? false });
+    for (const frame of frames) {
+      const pose = (byFrame.get(frame) ?? S.skeleton.keypoints.map(() => null)).slice();
+      const held = seen.get(frame), marks = (held?.marks ?? pose.map(() => 0)).slice();
+      change(pose, marks);
+      byFrame.set(frame, pose); seen.set(frame, { marks, confirmed: held?.confirmed ?? false });
+    }
   };
 }
+const guessRow = (frame, change) => guessRows([frame], change);
 
 // ---- actions
 
@@ -104,8 +107,10 @@ function placeBody(frame, shift) {
 const VISIBILITY = { show: 0, hide: MARK.occluded, out_of_frame: MARK.outside };
 
 function setVisibility(kind) {
-  const k = S.joint, frame = S.frame;
-  return act({ kind, frame, keypoint: k }, guessRow(frame, (pose, marks) => {
+  const k = S.joint, frames = chosenPoses();
+  if (!frames.length) { say('There is no pose here; place a keypoint first.'); return null; }
+  commitNudge(); letGo();
+  return act({ kind, frames, keypoint: k }, guessRows(frames, (pose, marks) => {
     marks[k] = (marks[k] & ~(MARK.occluded | MARK.outside)) | VISIBILITY[kind];
     if (kind === 'out_of_frame') pose[k] = null;
   }));
@@ -114,16 +119,24 @@ function setVisibility(kind) {
 // The chosen frames: from where the choice began to here, or this frame alone.
 const chosenFrames = () => (E.anchor === null ? [S.frame, S.frame] : [Math.min(E.anchor, S.frame), Math.max(E.anchor, S.frame)]);
 
-function toggleConfirm() {
+// Those of them that have a pose.
+function chosenPoses() {
   const [first, last] = chosenFrames(), frames = [];
   for (let frame = first; frame <= last; frame++) if (S.poses.get(S.person)?.byFrame.has(frame)) frames.push(frame);
+  return frames;
+}
+
+function letGo() { if (E.anchor !== null) { E.anchor = null; tellMarks(); } }
+
+function toggleConfirm() {
+  const frames = chosenPoses();
   if (!frames.length) return;
   const kind = frames.every((frame) => isConfirmed(frame)) ? 'unconfirm' : 'confirm';
-  E.anchor = null;
+  letGo();
   act({ kind, frames }, () => { for (const frame of frames) { const held = marksAt(frame); if (held) held.confirmed = kind === 'confirm'; } });
 }
 
-function swapSides() { const [first, last] = chosenFrames(); E.anchor = null; act({ kind: 'swap', first, last }); }
+function swapSides() { const [first, last] = chosenFrames(); letGo(); act({ kind: 'swap', first, last }); }
 
 function copyPrevious() {
   if (S.frame < 1) { say('The first frame has no pose before it.'); return; }
@@ -133,7 +146,7 @@ function copyPrevious() {
 function step(what) {
   if (!reviewable()) return;
   commitNudge(); dropSuggestion(); E.alternatives = null;
-  desk.post(what).then((reply) => { if (reply?.ok && reply.frame !== undefined) goTo(reply.frame); });
+  desk.post(what, { frame: S.frame }).then((reply) => { if (reply?.ok && reply.frame !== undefined) goTo(reply.frame); });
 }
 
 function nudge(dx, dy) {
@@ -258,6 +271,7 @@ function showTools() {
   confirm.setAttribute('aria-pressed', String(confirmed && !several));
   confirm.querySelector('span').textContent = several ? `Confirm ${last - first + 1}` : confirmed ? 'Confirmed' : 'Confirm';
   $('[data-act=swap]').querySelector('span').textContent = several ? `Swap sides in ${last - first + 1}` : 'Swap sides';
+  $('.dp-many').textContent = several ? `in ${last - first + 1}` : ''; $('.dp-many').hidden = !several;
   $('[data-act=body]').setAttribute('aria-pressed', String(E.body));
   showAsk(); showOthers();
 }

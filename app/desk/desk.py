@@ -120,7 +120,7 @@ class Desk:
             return {"ok": False, "words": str(error)}
         if change is None:
             return {"ok": True}
-        reply: Json = {"ok": True, "words": f"Saved: {views.counted_from_one(change.summary)}."}
+        reply: Json = {"ok": True, "words": f"Saved: {change.summary}."}
         if what in ("undo", "redo") and change.frames:
             reply["track"] = change.track_id
             reply["frame"] = _nearest(change.frames, fields.get("frame"))

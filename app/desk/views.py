@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -125,19 +124,6 @@ def project_view(info: ProjectInfo) -> Json:
         "changed": info.changed_at.timestamp(),
         "problem": bool(info.problem),
     }
-
-
-def counted_from_one(summary: str) -> str:
-    """A sentence about frames as the page counts them.
-
-    >>> counted_from_one("exchanged left and right in frames 0 to 4")
-    'exchanged left and right in frames 1 to 5'
-    """
-    return re.sub(
-        r"(?<=frame )\d+|(?<=frames )\d+(?= to)|(?<= to )\d+",
-        lambda number: str(int(number.group()) + 1),
-        summary,
-    )
 
 
 def _marks(reviewed: ReviewedTrack) -> NDArray[np.int64]:

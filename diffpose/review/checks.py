@@ -23,6 +23,7 @@ from diffpose.review.events import (
     Show,
     Swap,
     Unconfirm,
+    Visibility,
     frames_of,
 )
 from diffpose.review.suggestions import Suggestion
@@ -52,7 +53,7 @@ def check_action(action: Action, reviewed: ReviewedTrack, video: VideoInfo) -> N
             position outside the picture or not finite.
     """
     _check_frames(action, reviewed, video)
-    if isinstance(action, Move | Hide | OutOfFrame | Show):
+    if isinstance(action, Move | Visibility):
         _check_keypoint(action.keypoint, reviewed.poses.skeleton)
     if isinstance(action, Move):
         _check_place(action.xy, video)
@@ -95,23 +96,24 @@ def check_suggestion(
 
 
 def describe(action: Action, skeleton: Skeleton) -> str:
-    """One line for the reviewer: 'moved left knee in frame 12'."""
+    """One line for the reviewer: 'moved left knee in frame 12'; frames count from 1 here."""
     name = ""
-    if isinstance(action, Move | Hide | OutOfFrame | Show):
+    if isinstance(action, Move | Visibility):
         name = skeleton.keypoints[action.keypoint].replace("_", " ")
     return _WORDS[type(action)].format(
         name=name,
         where=_frames_in_words(frames_of(action)),
-        source=getattr(action, "from_frame", ""),
+        source=action.from_frame + 1 if isinstance(action, CopyPrevious) else "",
         reason=getattr(action, "reason", ""),
     )
 
 
 def _frames_in_words(frames: Sequence[int]) -> str:
+    """As the page counts them: from 1."""
     if len(frames) == 1:
-        return f"frame {frames[0]}"
+        return f"frame {frames[0] + 1}"
     if len(frames) and frames[-1] - frames[0] + 1 == len(frames):
-        return f"frames {frames[0]} to {frames[-1]}"
+        return f"frames {frames[0] + 1} to {frames[-1] + 1}"
     return f"{len(frames)} frames"
 
 
@@ -121,7 +123,7 @@ def _check_frames(action: Action, reviewed: ReviewedTrack, video: VideoInfo) -> 
         raise CorrectionError("Expected at least one frame, the first not after the last.")
     for frame in (frames[0], frames[-1]) if isinstance(action, Swap) else frames:
         if not 0 <= frame < video.num_frames:
-            raise CorrectionError(f"The video has frames 0 to {video.num_frames - 1}, got {frame}.")
+            raise CorrectionError(f"The video has {video.num_frames} frames, got index {frame}.")
     # A point can be placed where nobody was found; everything else changes a pose that is there.
     needed: Sequence[int] = frames
     if isinstance(action, Move | SetPose | Swap):
@@ -131,7 +133,7 @@ def _check_frames(action: Action, reviewed: ReviewedTrack, video: VideoInfo) -> 
     missing = [frame for frame in needed if reviewed.row(frame) is None]
     if missing:
         raise CorrectionError(
-            f"Track {action.track_id} has no pose in {_frames_in_words(missing)}; "
+            f"Track {action.track_id} has no pose in {_frames_in_words(missing)}, counted from 1; "
             f"place a keypoint there first or choose another frame."
         )
 

@@ -115,7 +115,9 @@ def _known(keypoints: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
 
 def _placed_frames(action: Action) -> Sequence[int]:
     """Frames that an action settles something in, even if nothing was predicted there."""
-    if isinstance(action, Move | OutOfFrame | MoveBody | CopyPrevious | SetPose):
+    if isinstance(action, OutOfFrame):
+        return action.frames
+    if isinstance(action, Move | MoveBody | CopyPrevious | SetPose):
         return (action.frame,)
     return ()
 
@@ -152,8 +154,12 @@ class _State:
     def apply(self, action: Action) -> None:
         """Change the arrays as one action says."""
         match action:
-            case Move() | Hide() | OutOfFrame() | Show():
-                self._apply_to_keypoint(action)
+            case Move():
+                self._move(action)
+            case Hide() | OutOfFrame() | Show():
+                rows = self._rows(action.frames)
+                self.hidden[rows, action.keypoint] = isinstance(action, Hide)
+                self.outside[rows, action.keypoint] = isinstance(action, OutOfFrame)
             case Confirm() | Unconfirm():
                 self.confirmed[self._rows(action.frames)] = isinstance(action, Confirm)
             case Swap():
@@ -202,17 +208,11 @@ class _State:
     def _rows(self, frames: Sequence[int]) -> NDArray[np.intp]:
         return np.flatnonzero(np.isin(self.frames, np.asarray(frames, np.int64)))
 
-    def _apply_to_keypoint(self, action: Move | Hide | OutOfFrame | Show) -> None:
+    def _move(self, action: Move) -> None:
         row = self._row(action.frame)
-        if row is None:
-            return
-        place = row, action.keypoint
-        if isinstance(action, Move):
+        if row is not None:
             self._place(row, action.keypoint, np.asarray(action.xy, np.float32))
-            self.outside[place] = False
-            return
-        self.hidden[place] = isinstance(action, Hide)
-        self.outside[place] = isinstance(action, OutOfFrame)
+            self.outside[row, action.keypoint] = False
 
     def _place(self, row: int, keypoints: Any, xy: NDArray[np.float32]) -> None:
         """Set keypoints of a row (an index or a mask) as the reviewer's."""

@@ -33,28 +33,28 @@ class Move:
 
 @dataclass(frozen=True)
 class Hide:
-    """Call one keypoint occluded; its position is kept."""
+    """Call one keypoint occluded in some frames; its positions are kept."""
 
     track_id: int
-    frame: int
+    frames: tuple[int, ...]
     keypoint: int
 
 
 @dataclass(frozen=True)
 class OutOfFrame:
-    """Call one keypoint outside the picture; it has no position until shown again."""
+    """Call one keypoint outside the picture in some frames; no position until shown again."""
 
     track_id: int
-    frame: int
+    frames: tuple[int, ...]
     keypoint: int
 
 
 @dataclass(frozen=True)
 class Show:
-    """Call one keypoint visible; its position is the one it had."""
+    """Call one keypoint visible in some frames; its positions are those it had."""
 
     track_id: int
-    frame: int
+    frames: tuple[int, ...]
     keypoint: int
 
 
@@ -160,9 +160,9 @@ class Redo:
     event_id: int
 
 
-KeypointAction = Move | Hide | OutOfFrame | Show
+Visibility = Hide | OutOfFrame | Show
 Action = Union[  # noqa: UP007 - one readable line per group
-    KeypointAction, Confirm, Unconfirm, Swap,
+    Move, Visibility, Confirm, Unconfirm, Swap,
     MoveBody, CopyPrevious, SetPose, AcceptSuggestion, Undo, Redo,
 ]  # fmt: skip
 _KINDS: dict[str, type] = {
@@ -181,6 +181,7 @@ _KINDS: dict[str, type] = {
     "redo": Redo,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+_VISIBILITY = ("hide", "out_of_frame", "show")
 _ARRAYS = ("keypoints", "covariance", "confidence")
 
 
@@ -232,7 +233,8 @@ def from_dict(data: Mapping[str, Any], skeleton: Skeleton | None = None) -> Acti
 
     Args:
         data: 'kind' and the fields of that action. Arrays are nested lists with null for
-            unknown, or packed as by `to_dict`.
+            unknown, or packed as by `to_dict`. Visibility may have one 'frame' instead of
+            'frames', as it had in older files.
         skeleton: Lets 'keypoint' be a name.
     """
     kind = data.get("kind") if isinstance(data, Mapping) else None
@@ -242,6 +244,8 @@ def from_dict(data: Mapping[str, Any], skeleton: Skeleton | None = None) -> Acti
         )
     known = {item.name for item in fields(_KINDS[kind])}
     given = {name: value for name, value in data.items() if name != "kind"}
+    if kind in _VISIBILITY and "frame" in given and "frames" not in given:
+        given["frames"] = [given.pop("frame")]
     if unknown := sorted(set(given) - known):
         raise CorrectionError(
             f"A correction of kind {kind!r} has {', '.join(sorted(known))}; "
@@ -296,7 +300,7 @@ def frames_of(action: Action) -> range | tuple[int, ...]:
         return ()
     if isinstance(action, Swap):
         return range(action.first, action.last + 1)
-    if isinstance(action, Confirm | Unconfirm | AcceptSuggestion):
+    if isinstance(action, Visibility | Confirm | Unconfirm | AcceptSuggestion):
         return action.frames
     return (action.frame,)
 

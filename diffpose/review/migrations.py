@@ -78,6 +78,8 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "CREATE INDEX events_of_a_track ON events (track_id, revision)",
         ),
     ),
+    # No table changes: older programs must not open what they would not understand.
+    ("one event hides or shows a keypoint in several frames", ()),
 )
 Clock = Callable[[], datetime]
 

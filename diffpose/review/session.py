@@ -49,7 +49,7 @@ class Change:
         revision: The project's revision with it.
         track_id: Whose poses changed.
         frames: Frames whose poses may look different now; some may have no pose.
-        summary: One line for the reviewer.
+        summary: One line for the reviewer; frames count from 1, as on the page.
     """
 
     revision: int
@@ -183,7 +183,9 @@ class ReviewSession:
             track = self._track(track_id)
             reviewed, revision = track.reviewed(), self._loaded
             if reviewed.row(frame) is None:
-                raise CorrectionError(f"Track {track_id} has no pose in frame {frame}.")
+                raise CorrectionError(
+                    f"Track {track_id} has no pose in frame {frame + 1}, counted from 1."
+                )
             request = ResampleRequest(
                 track_id=track_id,
                 frame=frame,

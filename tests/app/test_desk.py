@@ -237,13 +237,6 @@ def test_words_never_name_the_servers_folders() -> None:
     assert words_for(error, [Path("/srv/p")]) == "walk.diffpose was deleted."
 
 
-def test_frames_are_counted_from_one() -> None:
-    told = views.counted_from_one("copied the pose of frame 4 to frame 5")
-
-    assert told == "copied the pose of frame 5 to frame 6"
-    assert views.counted_from_one("swapped frames 0 to 4") == "swapped frames 1 to 5"
-
-
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"key": "short"}', None])
 def test_a_browser_that_remembers_nothing_is_nobody(text: Any) -> None:
     assert parse_visitor(text).key == ""

@@ -170,6 +170,38 @@ def test_frames_are_selected_and_confirmed_together(page: Any, served: Served) -
     assert not marks(page, 5)["confirmed"]
 
 
+def test_a_keypoint_is_hidden_in_several_frames_in_one_step(page: Any, served: Served) -> None:
+    open_example(page, served)
+    found(page)
+    edit(page)
+    page.evaluate(f"window.diffpose.joint({WRIST})")
+
+    page.keyboard.press("q")
+    page.keyboard.press("Shift+ArrowRight")
+    show(page, 10)
+    assert page.inner_text(".dp-many") == "in 11"
+    page.keyboard.press("h")
+    saved(page)
+
+    hidden = [marks(page, frame)["marks"][WRIST] for frame in (0, 5, 10, 11)]
+    assert hidden == [2, 2, 2, 0]
+    assert "occluded in frames 1 to 11" in page.inner_text(".dp-words")
+    assert page.evaluate("window.diffpose.editing.anchor") is None
+    page.keyboard.press("Control+z")
+    page.wait_for_function("window.diffpose.desk.state.redo")
+    assert [marks(page, frame)["marks"][WRIST] for frame in (0, 5, 10)] == [0, 0, 0]
+    page.keyboard.press("q")
+    page.keyboard.press("ArrowLeft")
+    show(page, 9)
+    page.click("[data-visibility=out_of_frame]")
+    saved(page)
+    assert [marks(page, frame)["marks"][WRIST] for frame in (8, 9, 10)] == [
+        0,
+        5,
+        5,
+    ]  # outside is the reviewer's word
+
+
 def test_only_its_handle_moves_the_whole_body(page: Any, served: Served) -> None:
     open_example(page, served)
     found(page)

@@ -142,7 +142,7 @@ def _accept(frames: tuple[int, ...], seed: int) -> AcceptSuggestion:
 
 actions = st.one_of(
     st.builds(Move, st.just(0), st.one_of(_frames, st.integers(0, 19)), _keypoints, _points),
-    *(st.builds(kind, st.just(0), _frames, _keypoints) for kind in (Hide, OutOfFrame, Show)),
+    *(st.builds(kind, st.just(0), _some_frames, _keypoints) for kind in (Hide, OutOfFrame, Show)),
     *(st.builds(kind, st.just(0), _some_frames) for kind in (Confirm, Unconfirm)),
     st.tuples(_frames, _frames).map(lambda pair: Swap(0, min(pair), max(pair))),
     st.builds(MoveBody, st.just(0), _frames, _points),

@@ -139,22 +139,22 @@ def test_a_moved_keypoint_follows_a_swap():
 
 
 def test_hidden_keypoints_keep_their_place_and_can_be_shown():
-    hidden = do(Hide(0, 4, 1))
+    hidden = do(Hide(0, (4,), 1))
 
     assert hidden.visibility[2].tolist() == [2, 1, 2]
     assert hidden.poses.keypoints.tobytes() == predictions().keypoints.tobytes()
-    assert same(do(Hide(0, 4, 1), Show(0, 4, 1)), do())
+    assert same(do(Hide(0, (4,), 1), Show(0, (4,), 1)), do())
 
 
 def test_a_keypoint_out_of_frame_has_no_place_until_shown_or_moved():
-    outside = do(OutOfFrame(0, 4, 1))
+    outside = do(OutOfFrame(0, (4,), 1))
 
     assert np.isnan(outside.poses.keypoints[2, 1]).all()
     assert np.isnan(outside.poses.covariance[2, 1]).all()
     assert outside.visibility[2, 1] == 0
     assert outside.corrected[2, 1]
-    assert same(do(OutOfFrame(0, 4, 1), Show(0, 4, 1)), do())
-    assert same(do(OutOfFrame(0, 4, 1), Move(0, 4, 1, (1, 2))), do(Move(0, 4, 1, (1, 2))))
+    assert same(do(OutOfFrame(0, (4,), 1), Show(0, (4,), 1)), do())
+    assert same(do(OutOfFrame(0, (4,), 1), Move(0, 4, 1, (1, 2))), do(Move(0, 4, 1, (1, 2))))
 
 
 def test_confirmation_marks_and_protects_frames():
@@ -167,7 +167,7 @@ def test_confirmation_marks_and_protects_frames():
 
 
 def test_a_whole_pose_moves_and_is_copied_with_its_visibility():
-    reviewed = do(Hide(0, 3, 2), MoveBody(0, 3, (5, -5)), CopyPrevious(0, 4, 3))
+    reviewed = do(Hide(0, (3,), 2), MoveBody(0, 3, (5, -5)), CopyPrevious(0, 4, 3))
 
     np.testing.assert_array_equal(
         reviewed.poses.keypoints[1], predictions().keypoints[1] + np.array([5, -5], np.float32)

@@ -7,6 +7,7 @@ from hypothesis import given
 
 from diffpose.errors import CorrectionError
 from diffpose.review.events import (
+    Hide,
     Move,
     Redo,
     SetPose,
@@ -36,6 +37,9 @@ def test_actions_can_be_written_by_hand():
     pose = {"kind": "set_pose", "track_id": 0, "frame": 3, "keypoints": [[1, 2], [None, None]]}
 
     assert from_dict(move, ARM) == Move(0, 3, 1, (1.0, 2.5))
+    hide = {"kind": "hide", "track_id": 0, "keypoint": 1}
+    assert from_dict({**hide, "frames": [3, 5]}) == Hide(0, (3, 5), 1)
+    assert from_dict({**hide, "frame": 3}) == Hide(0, (3,), 1)  # as older files have it
     read = from_dict(pose)
     assert isinstance(read, SetPose)
     np.testing.assert_array_equal(read.keypoints, [[1, 2], [np.nan, np.nan]])

@@ -18,6 +18,7 @@ from diffpose.review.events import (
     MoveBody,
     OutOfFrame,
     SetPose,
+    Show,
     Swap,
     Undo,
 )
@@ -54,14 +55,14 @@ def test_an_action_says_what_it_did(store):
     change = session.apply(MOVE)
 
     assert (change.revision, change.track_id, change.frames) == (2, 0, (4,))
-    assert change.summary == "moved left wrist in frame 4"
+    assert change.summary == "moved left wrist in frame 5"
     assert tuple(session.reviewed(0).poses.keypoints[2, 1]) == MOVE.xy
-    assert session.apply(Swap(0, 3, 6)).summary == "exchanged left and right in frames 3 to 6"
+    assert session.apply(Swap(0, 3, 6)).summary == "exchanged left and right in frames 4 to 7"
     assert session.apply(Confirm(0, (3, 6))).summary == "confirmed 2 frames"
-    assert session.apply(CopyPrevious(0, 5, 4)).summary == "copied the pose of frame 4 to frame 5"
+    assert session.apply(CopyPrevious(0, 5, 4)).summary == "copied the pose of frame 5 to frame 6"
     undone = session.undo()
     assert undone is not None
-    assert undone.summary == "undid: copied the pose of frame 4 to frame 5"
+    assert undone.summary == "undid: copied the pose of frame 5 to frame 6"
     assert undone.frames == (5,)
     assert (session.track_ids, session.skeleton) == ([0], ARM)
 
@@ -92,12 +93,36 @@ def test_a_session_a_restart_and_the_fold_agree(tmp_path_factory, steps):
     assert all(same(track, again) for track in [*reviewed, restarted])
 
 
+@pytest.mark.parametrize("kind", [Hide, OutOfFrame])
+def test_a_keypoint_is_called_hidden_or_outside_in_several_frames_in_one_step(store, kind):
+    session = ReviewSession(store)
+    before = session.reviewed(0)
+
+    change = session.apply(kind(0, (2, 4, 5), 1))
+
+    after = session.reviewed(0)
+    assert change.frames == (2, 4, 5)
+    assert change.summary.endswith("in 3 frames")
+    assert after.visibility[:, 1].tolist() == [
+        {Hide: 1, OutOfFrame: 0}[kind] if frame in (2, 4, 5) else 2 for frame in range(2, 8)
+    ]
+    session.apply(Show(0, (2, 3, 4, 5), 1))
+    assert same(session.reviewed(0), before)
+    session.undo()
+    assert same(session.reviewed(0), after)
+    session.undo()
+    assert same(session.reviewed(0), before)
+    with pytest.raises(CorrectionError, match="no pose in frame 9"):
+        session.apply(kind(0, (7, 8), 1))
+    assert same(session.reviewed(0), before)
+
+
 def test_undo_and_redo_go_on_after_a_restart(tmp_path):
     path = tmp_path / "a.diffpose"
     with project(path) as store:
         session = ReviewSession(store)
         states = [session.reviewed(0)]
-        for action in (MOVE, Swap(0, 3, 5), Hide(0, 5, 0)):
+        for action in (MOVE, Swap(0, 3, 5), Hide(0, (5,), 0)):
             session.apply(action)
             states.append(session.reviewed(0))
         session.undo()
@@ -140,8 +165,8 @@ def test_two_sessions_on_one_file_see_each_other_and_never_overwrite(tmp_path):
         one.apply(MOVE, one.revision)
 
         with pytest.raises(StaleRevisionError):
-            other.apply(Hide(0, 4, 0), seen)
-        other.apply(Hide(0, 5, 0), seen)
+            other.apply(Hide(0, (4,), 0), seen)
+        other.apply(Hide(0, (5,), 0), seen)
 
         assert same(one.reviewed(0), other.reviewed(0))
         assert one.revision == other.revision == 3
@@ -176,16 +201,16 @@ def test_reviewed_is_the_same_object_until_something_changes(store):
         (Move(0, 4, 1, (float("nan"), 5)), "inside the picture"),
         (Move(0, 4, K, (5, 5)), "keypoints 0 to 2, got 3"),
         (Move(0, 4, -1, (5, 5)), "keypoints 0 to 2, got -1"),
-        (Move(0, 20, 1, (5, 5)), "frames 0 to 19, got 20"),
-        (Move(0, -1, 1, (5, 5)), "frames 0 to 19"),
-        (Hide(0, 15, 1), "no pose in frame 15"),
+        (Move(0, 20, 1, (5, 5)), "has 20 frames, got index 20"),
+        (Move(0, -1, 1, (5, 5)), "has 20 frames"),
+        (Hide(0, (15,), 1), "no pose in frame 16"),
         (Confirm(0, ()), "at least one frame"),
         (Swap(0, 5, 4), "at least one frame"),
-        (Swap(0, 5, 40), "frames 0 to 19"),
+        (Swap(0, 5, 40), "has 20 frames"),
         (MoveBody(0, 4, (np.nan, 0)), "shift of no more than"),
         (MoveBody(0, 4, (1e300, 0)), "shift of no more than"),
-        (Move(0, 10**30, 1, (5, 5)), "frames 0 to 19"),
-        (CopyPrevious(0, 4, 15), "no pose in frame 15"),
+        (Move(0, 10**30, 1, (5, 5)), "has 20 frames"),
+        (CopyPrevious(0, 4, 15), "no pose in frame 16"),
         (SetPose(0, 4, np.zeros((2, 2), np.float32)), r"shape \(3, 2\)"),
         (SetPose(0, 4, np.full((K, 2), np.nan, np.float32)), "at least one keypoint"),
         (SetPose(0, 4, np.zeros((K, 2), np.float32), "whim"), "Expected a reason"),
@@ -208,7 +233,7 @@ def test_actions_that_mean_nothing_are_refused_and_leave_no_trace(store, action,
 def test_what_the_reviewer_placed_never_moves(store):
     session = ReviewSession(store, resampler=shifted, radius=2)
     session.apply(MOVE)
-    session.apply(OutOfFrame(0, 5, 0))
+    session.apply(OutOfFrame(0, (5,), 0))
     session.apply(Confirm(0, (6,)))
     before = session.reviewed(0).poses
 
@@ -254,7 +279,7 @@ def test_a_resampler_is_told_what_is_settled_near_the_frame(store):
     given = predictions().keypoints
     np.testing.assert_array_equal(request.predictions.keypoints[2], given[2])
     np.testing.assert_array_equal(request.predictions.keypoints[1], given[1][[0, 2, 1]])
-    with pytest.raises(CorrectionError, match="no pose in frame 15"):
+    with pytest.raises(CorrectionError, match="no pose in frame 16"):
         session.suggest(0, 15)
 
 
@@ -263,7 +288,7 @@ def test_a_suggestion_of_yesterdays_pose_is_stale(store):
     suggestion = session.suggest(0, 4)
     assert suggestion is not None
 
-    ReviewSession(store, author="bob").apply(Hide(0, 5, 0))
+    ReviewSession(store, author="bob").apply(Hide(0, (5,), 0))
 
     with pytest.raises(StaleRevisionError):
         session.accept(suggestion)

@@ -76,7 +76,7 @@ def test_replaying_the_log_on_a_fresh_store_gives_the_same_poses(tmp_path):
         first.append(MOVE)
         first.append(Swap(0, 3, 5), author="bob")
         first.undo()
-        first.append(Hide(0, 5, 0))
+        first.append(Hide(0, (5,), 0))
         first.redo("bob")
         first.redo()
         for event in first.events():
@@ -95,11 +95,11 @@ def test_the_second_of_two_writers_at_one_frame_is_told(tmp_path):
         one.append(MOVE, seen)
 
         with pytest.raises(StaleRevisionError, match=r"revision 1 \(now 2\)") as caught:
-            other.append(Hide(0, 4, 0), seen)
+            other.append(Hide(0, (4,), 0), seen)
 
         assert caught.value.revision == other.revision == 2
         assert [e.action for e in other.events()] == [MOVE]
-        other.append(Hide(0, 4, 0), caught.value.revision)
+        other.append(Hide(0, (4,), 0), caught.value.revision)
         assert one.revision == 3
 
 
@@ -109,8 +109,8 @@ def test_changes_at_different_frames_are_merged(tmp_path):
         seen = one.revision
         one.append(MOVE, seen)
 
-        other.append(Hide(0, 5, 1), seen)
-        other.append(Hide(1, 4, 1), seen)
+        other.append(Hide(0, (5,), 1), seen)
+        other.append(Hide(1, (4,), 1), seen)
 
         assert len(one.events()) == 3
 
@@ -122,7 +122,7 @@ def test_an_undo_counts_as_a_change_of_what_it_undid(tmp_path):
         store.undo()
 
         with pytest.raises(StaleRevisionError):
-            store.append(Hide(0, 4, 0), seen)
+            store.append(Hide(0, (4,), 0), seen)
 
 
 def test_a_page_is_never_in_its_own_way(tmp_path):
@@ -159,7 +159,7 @@ def test_a_track_belongs_to_one_video(tmp_path):
         with pytest.raises(ProjectError, match="no track 5"):
             store.video_of(5)
         with pytest.raises(ProjectError, match="no track 5"):
-            store.append(Hide(5, 4, 0))
+            store.append(Hide(5, (4,), 0))
         with pytest.raises(ProjectError, match="revision 9"):
             store.predictions(0, 9)
 
@@ -407,6 +407,6 @@ def test_a_new_file_opened_twice_at_once_is_made_once(tmp_path):
         stores = list(pool.map(lambda _: Store(tmp_path / "a.diffpose", clock=clock), range(4)))
 
     assert {store.name for store in stores} == {"a"}
-    assert stores[0]._database.all("SELECT count(*) FROM migrations") == [(2,)]
+    assert stores[0]._database.all("SELECT count(*) FROM migrations") == [(len(migrations.STEPS),)]
     for store in stores:
         store.close()

@@ -39,7 +39,7 @@ def loaded(log: list[Event]) -> LoadedTrack:
 
 @steadily
 @given(steps, st.integers(1, 5), st.integers(0, 5))
-@example([("a", OutOfFrame(0, 6, 0))], 1, 0)  # nothing is predicted there any more
+@example([("a", OutOfFrame(0, (6,), 0))], 1, 0)  # nothing is predicted there any more
 @example([("a", Move(0, 10, 0, (1, 2))), ("a", Confirm(0, (10,)))], 1, 5)  # nothing was, yet
 def test_new_predictions_move_nothing_that_is_settled(steps, seed, first):
     log = accepted(steps)
