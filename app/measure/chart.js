@@ -1,10 +1,10 @@
 // Measured curves with their 90 % bands, one row a joint, drawn by our own copy of Plotly. A press or
 // drag seeks the video; the cursor follows it. Several charts may be on a page: each redraws when
-// its own value changes.
+// its own value changes, and one that compares speaks with the two players instead of the video.
 
 const wrap = element.querySelector('.dp-chart'), plot = element.querySelector('.dp-chart-plot');
 const cursor = element.querySelector('.dp-chart-cursor'), empty = element.querySelector('.dp-chart-empty');
-const ROW = 150, COLOURS = { left: '#D55E00', right: '#0072B2', centre: '#56606A', other: '#009E73' };
+const ROW = 150, COLOURS = { left: '#D55E00', right: '#0072B2', centre: '#56606A' };
 let shown = null, time = 0, drawn = 0;
 
 function loadPlotly() {
@@ -77,10 +77,12 @@ function moveCursor() {
 
 function seek(event) {
   const axis = plot._fullLayout?.xaxis;
-  if (!axis?._length || !shown?.times?.length) return;
+  if (!axis?._length || !shown) return;
   const x = event.clientX - plot.getBoundingClientRect().left - axis._offset;
   if (x < -6 || x > axis._length + 6) return;
   const wanted = axis.p2d(x);
+  if (shown.pair) { window.dispatchEvent(new CustomEvent('diffpose:compare-seek', { detail: { time: wanted } })); return; }
+  if (!shown.times.length) return;
   let row = 0;
   shown.times.forEach((t, i) => { if (Math.abs(t - wanted) < Math.abs(shown.times[row] - wanted)) row = i; });
   window.dispatchEvent(new CustomEvent('diffpose:seek', { detail: { frame: shown.frames[row] } }));
@@ -90,7 +92,9 @@ let held = false;
 plot.addEventListener('pointerdown', (event) => { if (event.button === 0) { held = true; seek(event); } });
 window.addEventListener('pointermove', (event) => { if (held) seek(event); });
 window.addEventListener('pointerup', () => { held = false; });
-window.addEventListener('diffpose:frame', (event) => { time = event.detail.time; moveCursor(); });
+const follow = (pair) => (event) => { if (Boolean(shown?.pair) === pair) { time = event.detail.time; moveCursor(); } };
+window.addEventListener('diffpose:frame', follow(false));
+window.addEventListener('diffpose:compare-frame', follow(true));
 new ResizeObserver(moveCursor).observe(wrap);
 watch('value', draw);
 draw();

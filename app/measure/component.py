@@ -27,6 +27,21 @@ def chart(value: dict[str, Any], **options: Any) -> gr.HTML:
     )
 
 
+def players(**options: Any) -> gr.HTML:
+    """Two sessions side by side: its value is of `app.measure.sessions.players_view`."""
+    canvas = FOLDER.parent / "canvas"
+    scripts = (canvas / "frames.js", canvas / "draw.js", FOLDER / "players.js")
+    styles = (canvas / "canvas.css", FOLDER / "players.css")
+    return gr.HTML(
+        value={},
+        html_template=(FOLDER / "players.html").read_text(encoding="utf-8"),
+        css_template="\n".join(path.read_text(encoding="utf-8") for path in styles),
+        js_on_load="\n".join(path.read_text(encoding="utf-8") for path in scripts),
+        apply_default_css=False,
+        **options,
+    )
+
+
 def tables(**options: Any) -> gr.HTML:
     """Tables of numbers: its value is the HTML of `app.measure.views`."""
     css = (FOLDER / "panel.css").read_text(encoding="utf-8")

@@ -16,7 +16,6 @@ from app.session import Clip, Session
 from app.workspace import Workspace
 from diffpose.errors import InputError
 from diffpose.formats.exporting import EXPORT_FORMATS, export_sequences, preview_export
-from diffpose.formats.native import read_native
 from diffpose.kinematics import (
     JOINT_ANGLES,
     Event,
@@ -42,7 +41,7 @@ from diffpose.video.decode import Video
 JOINTS = {joint_of(name): joint_of(name).capitalize() for name in JOINT_ANGLES}
 TASKS = {"gait": "Walking", "squat": "Squats", "curl": "Arm curls", "jump": "Jumps"}
 FILTERS = {"butterworth": "Butterworth, both ways", "savgol": "Savitzky-Golay", "none": "None"}
-ALIGNMENTS = {"shape": "Shape of the curves", "heel_strike": "First heel strike", "hand": "By hand"}
+ALIGNMENTS = {"shape": "Shape of the curves", "event": "First event of a kind", "hand": "By hand"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,65 @@ class Choices:
         )
 
 
+@dataclass(frozen=True)
+class Taken:
+    """Measurements, and what they were taken of: to notice when that has changed.
+
+    Attributes:
+        measurements: Of the chosen person.
+        of: What `state_of` said.
+    """
+
+    measurements: Measurements
+    of: tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Marked:
+    """Events marked by hand, and in whom.
+
+    Attributes:
+        events: In order of time.
+        of: Clip and person.
+    """
+
+    events: tuple[Event, ...] = ()
+    of: tuple[object, ...] = ()
+
+
+def state_of(session: Session) -> tuple[object, ...]:
+    """Changes with the clip, the person, a new run and every correction."""
+    clip, person, desk = session.clip, session.person, session.desk
+    held = clip.poses.get(person) if clip and person is not None else None
+    return (
+        clip.clip_id if clip else "",
+        person,
+        held.generation if held else 0,
+        desk.review.revision if desk else 0,
+    )
+
+
+def still_true(session: Session, taken: Taken | None) -> Measurements:
+    """The measurements, if what they were taken of is still what the page shows.
+
+    Raises:
+        InputError: It is not, or nothing is measured.
+    """
+    if taken is None:
+        raise InputError("Nothing is measured yet; press Measure in the first tab.")
+    if taken.of != state_of(session):
+        raise InputError(
+            "The clip, the person or the poses have changed since; press Measure again in the "
+            "first tab."
+        )
+    return taken.measurements
+
+
+def marked_in(session: Session, marked: Marked) -> tuple[Event, ...]:
+    """The hand-marked events of the clip and person that are shown; none of another's."""
+    return marked.events if marked.of == state_of(session)[:2] else ()
+
+
 def chosen_poses(workspace: Workspace, session: Session) -> tuple[Clip, PoseSequence]:
     """The clip and the chosen person's poses, corrections in them."""
     clip = session.clip
@@ -87,12 +145,13 @@ def chosen_poses(workspace: Workspace, session: Session) -> tuple[Clip, PoseSequ
 
 def measure_person(
     workspace: Workspace, session: Session, choices: Choices, own: Sequence[Event] = ()
-) -> Measurements:
+) -> Taken:
     """Measure the chosen person; the reviewer's own events are kept."""
+    of = state_of(session)
     clip, sequence = chosen_poses(workspace, session)
     measured = measure(sequence, clip.info.times_s[sequence.frames], choices.settings(sequence))
     events = sorted([*measured.events, *own], key=lambda event: event.time_s)
-    return dataclasses.replace(measured, events=tuple(events))
+    return Taken(dataclasses.replace(measured, events=tuple(events)), of)
 
 
 def event_at(session: Session, frame: int, kind: str, side: str) -> Event:
@@ -107,35 +166,55 @@ def event_at(session: Session, frame: int, kind: str, side: str) -> Event:
     return Event(word, side, time_s, time_s - half, time_s + half, frame)
 
 
-def read_other(path: Path, choices: Choices) -> Measurements:
-    """The second session, from a DiffPose JSON file: its first person."""
-    read = read_native(path)
-    if not read.sequences:
-        raise InputError(f"{path.name} holds no poses; export a session that has some as JSON.")
-    sequence = read.sequences[0]
-    return measure(sequence, read.info.times_s[sequence.frames], choices.settings(sequence))
+def shared_events(first: Measurements, second: Measurements) -> list[tuple[str, str]]:
+    """Words and keys, ``kind:side``, of the events that both sessions have."""
+    theirs = {(e.kind, e.side) for e in second.events}
+    both = [key for e in first.events if (key := (e.kind, e.side)) in theirs]
+    return [
+        (f"{kind.replace('_', ' ')} {side}".strip(), f"{kind}:{side}")
+        for kind, side in dict.fromkeys(both)
+    ]
 
 
 def compare_sessions(
-    first: Measurements, second: Measurements, *, alignment: str, offset_s: float
+    first: Measurements, second: Measurements, *, alignment: str, event: str, offset_s: float
 ) -> Comparison:
-    """Second less first, aligned as chosen."""
+    """Second less first, aligned as chosen.
+
+    Args:
+        first: Its times are kept.
+        second: Is moved.
+        alignment: One of `ALIGNMENTS`.
+        event: Of `shared_events`; empty takes the first of them.
+        offset_s: Used for an alignment by hand.
+    """
     if alignment == "shape":
-        known = [c.name for c in first.curves if c.known and c.unit == "deg"]
-        shared = [c for c in second.curves if c.name in known and c.known]
-        if not shared:
-            raise InputError("The two sessions share no curve; measure the same joints in both.")
-        moving = max(shared, key=lambda c: float(np.nanstd(c.values)))
-        offset_s = offset_by_correlation(first, second, name=moving.name)
-    elif alignment == "heel_strike":
-        offset_s = offset_by_event(first, second, kind="heel_strike")
-    return compare(first, second, offset_s=offset_s)
+        offset_s = _offset_by_shape(first, second)
+    elif alignment == "event":
+        keys = [key for _, key in shared_events(first, second)]
+        if not keys:
+            raise InputError(
+                "The two sessions have no kind of event in common; look for walking, squats or "
+                "jumps in the first tab, or align by hand."
+            )
+        kind, _, side = (event if event in keys else keys[0]).partition(":")
+        offset_s = offset_by_event(first, second, kind=kind, side=side)
+    return compare(first, second, offset_s=round(offset_s, 3))
+
+
+def _offset_by_shape(first: Measurements, second: Measurements) -> float:
+    known = [c.name for c in first.curves if c.known and c.unit == "deg"]
+    shared = [c for c in second.curves if c.name in known and c.known]
+    if not shared:
+        raise InputError("The two sessions share no curve; measure the same joints in both.")
+    moving = max(shared, key=lambda c: float(np.nanstd(c.values)))
+    return offset_by_correlation(first, second, name=moving.name)
 
 
 def write_report(
     workspace: Workspace,
     session: Session,
-    measured: Measurements | None,
+    taken: Taken | None,
     *,
     kind: str,
     title: str,
@@ -147,8 +226,7 @@ def write_report(
 ) -> Path:
     """The page in the session's folder of downloads."""
     clip, sequence = chosen_poses(workspace, session)
-    if measured is None:
-        raise InputError("Nothing is measured yet; press Measure first.")
+    measured = still_true(session, taken)
     lines = () if comparison is None else tuple((q.label, q.text) for q in comparison.quantities)
     content = ReportContent(
         title=title.strip() or "Movement report",

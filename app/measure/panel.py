@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 from plotly import graph_objects
 
 from app.measure import handlers, views
+from app.measure.compare_panel import ComparePanel
 from app.measure.component import chart, tables
-from app.measure.handlers import Choices
+from app.measure.handlers import Choices, Marked, Taken
+from app.measure.telling import QUIET, told
 from app.session import Session
 from app.workspace import Workspace
-from diffpose.errors import DiffPoseError, InputError
+from diffpose.errors import InputError
 from diffpose.evaluation.reliability import reliability_figure
 from diffpose.formats.exporting import EXPORT_FORMATS, packages_missing_for
 from diffpose.kinematics import FACINGS, Event, Measurements
 from diffpose.kinematics.compare import Comparison
 
-Done = TypeVar("Done")
-
 _NOTHING = "Choose what to measure and press Measure."
-_NO_SECOND = "Upload a second session (DiffPose JSON) and press Compare."
 _FRAME = "(...inputs) => [...inputs.slice(0, -1), window.diffpose?.state.frame ?? 0]"
-_QUIET: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
 SIDES = {"": "no side", "left": "left", "right": "right"}
 
 
@@ -41,13 +39,15 @@ class MeasurePanel:
 
     def __init__(self, workspace: Workspace, session: gr.State, plotly: Path) -> None:
         self.workspace, self.session, self.plotly = workspace, session, str(plotly)
-        self.measured, self.other = gr.State(None), gr.State(None)
-        self.own_events, self.comparison = gr.State([]), gr.State(None)
+        self.measured, self.own_events = gr.State(None), gr.State(Marked())
         with gr.Tabs(elem_id="measure-tabs"):
             with gr.Tab("Measure", id="measure"):
                 self._measure_tab()
-            with gr.Tab("Compare", id="compare"):
-                self._compare_tab()
+            with gr.Tab("Compare", id="compare") as tab:
+                self.comparing = ComparePanel(
+                    workspace, session, self.plotly, tab=tab, measured=self.measured,
+                    choices=self.choices,
+                )  # fmt: skip
             with gr.Tab("Report and export", id="report"):
                 self._report_tab()
             with gr.Tab("How far to trust it", id="trust"):
@@ -98,25 +98,6 @@ class MeasurePanel:
                 self.numbers = tables(elem_id="measure-numbers")
         self.frame = gr.Number(0, visible="hidden")
 
-    def _compare_tab(self) -> None:
-        with gr.Row():
-            with gr.Column(scale=1, min_width=260):
-                self.second = gr.File(
-                    label="Second session (DiffPose JSON)", file_types=[".json"], height=120,
-                    elem_id="compare-file",
-                )  # fmt: skip
-                self.alignment = gr.Radio(
-                    [(label, name) for name, label in handlers.ALIGNMENTS.items()],
-                    value="shape", label="Align by", elem_id="compare-alignment",
-                )  # fmt: skip
-                self.offset = gr.Number(0, label="Shift the second by (s)", step=0.02)
-                self.compare = gr.Button("Compare", elem_id="compare-go")
-            with gr.Column(scale=3, min_width=480):
-                self.pair = chart(
-                    views.empty_chart(self.plotly, _NO_SECOND), elem_id="compare-chart"
-                )
-                self.changes = tables(elem_id="compare-numbers")
-
     def _report_tab(self) -> None:
         with gr.Row():
             with gr.Column(min_width=320):
@@ -156,103 +137,85 @@ class MeasurePanel:
                 elem_id="trust-plot",
             )  # fmt: skip
 
+    @property
+    def choices(self) -> list[Any]:
+        """The inputs of `app.measure.handlers.Choices`, in its order."""
+        return [self.joints, self.tasks, self.facing, self.filter, self.cutoff, self.height]
+
     def _connect(self) -> None:
-        choices = [
-            self.joints, self.tasks, self.facing, self.filter, self.cutoff, self.height
-        ]  # fmt: skip
         shown = [self.measured, self.chart, self.numbers]
-        self.go.click(self.on_measure, [self.session, self.own_events, *choices], shown, **_QUIET)
+        compared = [self.comparing.comparison, self.comparing.other]
+        self.go.click(
+            self.on_measure, [self.session, self.own_events, *self.choices],
+            [self.own_events, self.marked, *compared, *shown], **QUIET,
+        )  # fmt: skip
         self.mark.click(
             self.on_mark,
             [self.session, self.measured, self.own_events, self.kind, self.side, self.frame],
-            [self.own_events, self.marked, *shown], js=_FRAME, **_QUIET,
+            [self.own_events, self.marked, *shown], js=_FRAME, **QUIET,
         )  # fmt: skip
         self.marked.input(
             self.on_edit, [self.session, self.measured, self.own_events, self.marked],
-            [self.own_events, *shown], **_QUIET,
+            [self.own_events, *shown], **QUIET,
         )  # fmt: skip
-        self.compare.click(
-            self.on_compare,
-            [self.session, self.measured, self.second, self.alignment, self.offset, *choices],
-            [self.comparison, self.other, self.pair, self.changes], **_QUIET,
-        )  # fmt: skip
-        about = [self.session, self.measured, self.comparison, self.other]
+        about = [self.session, self.measured, *compared]
         texts = [self.title, self.person, self.remarks, self.blur]
         for kind, button in (("html", self.html), ("pdf", self.pdf)):
-            button.click(_bind(self.on_report, kind), [*about, *texts], self.report, **_QUIET)
-        self.format.input(self.on_preview, [self.session, self.format], self.preview, **_QUIET)
+            button.click(_bind(self.on_report, kind), [*about, *texts], self.report, **QUIET)
+        self.format.input(self.on_preview, [self.session, self.format], self.preview, **QUIET)
         self.export.click(
-            self.on_export, [self.session, self.format], [self.exported, self.preview], **_QUIET
+            self.on_export, [self.session, self.format], [self.exported, self.preview], **QUIET
         )
 
-    def on_measure(self, key: str, own: list[Event], *choices: Any) -> tuple[Any, ...]:
-        """Measure the chosen person."""
-        return self._told(
-            lambda: self._shown(
-                key,
-                handlers.measure_person(self.workspace, self._session(key), Choices(*choices), own),
-            ),
-            3,
-        )
+    def on_measure(self, key: str, marked: Marked, *choices: Any) -> tuple[Any, ...]:
+        """Measure the chosen person; what was compared before is no longer reported."""
+
+        def act() -> tuple[Any, ...]:
+            session = self._session(key)
+            own = handlers.marked_in(session, marked)
+            taken = handlers.measure_person(self.workspace, session, Choices(*choices), own)
+            kept = Marked(own, handlers.state_of(session)[:2])
+            return kept, _rows_of(own), None, None, *self._shown(session, taken)
+
+        return told(act, 7)
 
     def on_mark(
-        self, key: str, measured: Measurements | None, own: list[Event], kind: str, side: str,
-        frame: float,
-    ) -> tuple[Any, ...]:  # fmt: skip
+        self, key: str, taken: Taken | None, marked: Marked, kind: str, side: str, frame: float
+    ) -> tuple[Any, ...]:
         """Mark an event at the frame that is shown."""
 
         def act() -> tuple[Any, ...]:
-            event = handlers.event_at(self._session(key), int(frame), kind, side)
-            events = sorted([*own, event], key=lambda e: e.time_s)
-            rows = [[e.kind.replace("_", " "), e.side, round(e.time_s, 3)] for e in events]
-            return (events, rows, *self._with_events(key, measured, own, events))
+            session = self._session(key)
+            before = handlers.marked_in(session, marked)
+            event = handlers.event_at(session, int(frame), kind, side)
+            after = tuple(sorted([*before, event], key=lambda e: e.time_s))
+            kept = Marked(after, handlers.state_of(session)[:2])
+            return kept, _rows_of(after), *self._with_events(session, taken, before, after)
 
-        return self._told(act, 5)
+        return told(act, 5)
 
-    def on_edit(
-        self, key: str, measured: Measurements | None, own: list[Event], table: Any
-    ) -> tuple[Any, ...]:
+    def on_edit(self, key: str, taken: Taken | None, marked: Marked, table: Any) -> tuple[Any, ...]:
         """The table of hand-marked events was edited: rows changed or removed."""
 
         def act() -> tuple[Any, ...]:
             session = self._session(key)
+            before = handlers.marked_in(session, marked)
             events = [_event_of(session, row) for row in table.itertuples(index=False)]
-            kept = [event for event in events if event is not None]
-            return (kept, *self._with_events(key, measured, own, kept))
+            after = tuple(event for event in events if event is not None)
+            kept = Marked(after, handlers.state_of(session)[:2])
+            return kept, *self._with_events(session, taken, before, after)
 
-        return self._told(act, 4)
-
-    def on_compare(
-        self, key: str, measured: Measurements | None, second: str | None, alignment: str,
-        offset: float, *choices: Any,
-    ) -> tuple[Any, ...]:  # fmt: skip
-        """Compare with a second session."""
-
-        def act() -> tuple[Any, ...]:
-            if measured is None:
-                raise InputError("Nothing is measured yet; press Measure in the first tab.")
-            if second is None:
-                raise InputError("There is no second session yet; upload its DiffPose JSON.")
-            other = handlers.read_other(Path(second), Choices(*choices))
-            found = handlers.compare_sessions(
-                measured, other, alignment=alignment, offset_s=float(offset or 0)
-            )
-            later = [views.moved(curve, found.offset_s) for curve in other.curves]
-            drawn = self._chart(key, measured, others=later)
-            shifted = replace(other, curves=tuple(later))
-            return found, shifted, drawn, views.comparison_table(found)
-
-        return self._told(act, 4)
+        return told(act, 4)
 
     def on_report(
-        self, kind: str, key: str, measured: Measurements | None, comparison: Comparison | None,
+        self, kind: str, key: str, taken: Taken | None, comparison: Comparison | None,
         other: Measurements | None, title: str, person: str, remarks: str, blur: bool,
     ) -> Any:  # fmt: skip
         """Write a report and offer it."""
-        return self._told(
+        return told(
             lambda: str(
                 handlers.write_report(
-                    self.workspace, self._session(key), measured, kind=kind, title=title,
+                    self.workspace, self._session(key), taken, kind=kind, title=title,
                     person=person, remarks=remarks, blur=blur, comparison=comparison, other=other,
                 )
             ),
@@ -261,7 +224,7 @@ class MeasurePanel:
 
     def on_preview(self, key: str, name: str) -> Any:
         """What the chosen format would hold."""
-        return self._told(lambda: handlers.preview(self.workspace, self._session(key), name), 1)
+        return told(lambda: handlers.preview(self.workspace, self._session(key), name), 1)
 
     def on_export(self, key: str, name: str) -> Any:
         """Write an export and offer it."""
@@ -271,41 +234,31 @@ class MeasurePanel:
             path = handlers.export(self.workspace, session, name)
             return str(path), handlers.preview(self.workspace, session, name)
 
-        return self._told(act, 2)
+        return told(act, 2)
 
-    def _shown(self, key: str, measured: Measurements) -> tuple[Any, ...]:
-        return measured, self._chart(key, measured), views.numbers_table(measured)
-
-    def _chart(self, key: str, measured: Measurements, others: Any = ()) -> Any:
-        clip, sequence = handlers.chosen_poses(self.workspace, self._session(key))
-        return views.chart_view(
+    def _shown(self, session: Session, taken: Taken) -> tuple[Any, ...]:
+        clip, sequence = handlers.chosen_poses(self.workspace, session)
+        measured = taken.measurements
+        drawn = views.chart_view(
             [c for c in measured.curves if c.known],
             plotly=self.plotly,
             events=measured.events,
-            others=others,
             frames=sequence.frames,
             times_s=clip.info.times_s[sequence.frames],
         )
+        return taken, drawn, views.numbers_table(measured)
 
     def _with_events(
-        self, key: str, measured: Measurements | None, before: list[Event], after: list[Event]
-    ) -> tuple[Any, ...]:
+        self, session: Session, taken: Taken | None, before: Sequence[Event],
+        after: Sequence[Event],
+    ) -> tuple[Any, ...]:  # fmt: skip
         """The same measurements with other hand-marked events."""
-        if measured is None:
+        if taken is None:
             return (gr.skip(),) * 3
+        measured = handlers.still_true(session, taken)
         found = [event for event in measured.events if event not in before]
         events = tuple(sorted([*found, *after], key=lambda event: event.time_s))
-        return self._shown(key, replace(measured, events=events))
-
-    def _told(self, act: Callable[[], Done], outputs: int) -> Any:
-        """What ``act`` returns, or a sentence for the visitor and nothing changed."""
-        try:
-            return act()
-        except DiffPoseError as error:
-            gr.Warning(str(error))
-        except OSError as error:
-            gr.Warning(f"A file could not be read or written ({error.strerror}).")
-        return gr.skip() if outputs == 1 else (gr.skip(),) * outputs
+        return self._shown(session, replace(taken, measurements=replace(measured, events=events)))
 
     def _session(self, key: str) -> Session:
         return self.workspace.session(key)
@@ -315,6 +268,10 @@ def measured_reliability(estimator: Any) -> dict[str, Any]:
     """What the calibration of the weights measured; empty for weights without one."""
     calibration = getattr(estimator, "calibration", None)
     return dict(calibration.measured) if calibration is not None else {}
+
+
+def _rows_of(events: Sequence[Event]) -> list[list[Any]]:
+    return [[e.kind.replace("_", " "), e.side, round(e.time_s, 3)] for e in events]
 
 
 def _event_of(session: Session, row: Any) -> Event | None:

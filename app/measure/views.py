@@ -21,7 +21,7 @@ def _numbers(values: NDArray[np.floating], digits: int) -> list[float | None]:
     return [round(float(v), digits) if np.isfinite(v) else None for v in values]
 
 
-def curve_view(curve: Curve, *, row: int, colour: str = "", dashed: bool = False) -> Json:
+def curve_view(curve: Curve, *, row: int, dashed: bool = False) -> Json:
     """One curve with its band."""
     step = max(1, -(-len(curve.times_s) // MOST_POINTS))
     thin = slice(None, None, step)
@@ -30,7 +30,7 @@ def curve_view(curve: Curve, *, row: int, colour: str = "", dashed: bool = False
         "label": curve.label + (" (second)" if dashed else ""),
         "unit": curve.unit,
         "row": row,
-        "colour": colour or (side if side in ("left", "right") else "centre"),
+        "colour": side if side in ("left", "right") else "centre",
         "dashed": dashed,
         "t": _numbers(curve.times_s[thin], 4),
         "v": _numbers(curve.values[thin], 2),
@@ -56,7 +56,8 @@ def chart_view(
         curves: In the order of the rows.
         plotly: Address of the chart library.
         events: Vertical lines.
-        others: A second session's curves, moved to the first one's times.
+        others: A second session's curves, moved to the first one's times; presses then seek the
+            two players, not the video.
         frames: (N,) video frames that presses seek to.
         times_s: (N,) their times.
     """
@@ -68,9 +69,10 @@ def chart_view(
     for curve in others:
         row_of = rows.get((joint_of(curve.name), curve.unit))
         if row_of is not None:
-            drawn.append(curve_view(curve, row=row_of, colour="other", dashed=True))
+            drawn.append(curve_view(curve, row=row_of, dashed=True))
     return {
         "plotly": plotly,
+        "pair": bool(others),
         "curves": drawn,
         "rows": [{"unit": unit} for _, unit in rows],
         "events": [
@@ -102,13 +104,26 @@ def numbers_table(measured: Measurements) -> str:
     return f'<div class="dp-numbers">{"".join(parts)}</div>'
 
 
-def comparison_table(comparison: Comparison) -> str:
+def comparison_table(comparison: Comparison, first: Measurements, second: Measurements) -> str:
     """HTML: every number of both sessions with its change and how sure that change is."""
     known = [q for q in comparison.quantities if np.isfinite([q.first, q.second]).all()]
-    rows = [(q.label, f"{q.first:.1f} {q.unit}", f"{q.second:.1f} {q.unit}", q.text) for q in known]
+    rows = [
+        (q.label, first.quantity(q.name).text, second.quantity(q.name).text, *change_words(q))
+        for q in known
+    ]
     missing = _grouped([q for q in comparison.quantities if q not in known])
-    table = _table(("Measure", "First", "Second", "Change"), rows)
+    header = ("Measure", "First", "Second", "Change", "90 % interval", "Probably real")
+    table = _table(header, rows) if rows else ""
     return f'<div class="dp-numbers">{table}{_list([*comparison.notes, *missing])}</div>'
+
+
+def change_words(change: QuantityDifference) -> tuple[str, str, str]:
+    """A change, its interval and the probability that it is real, each for a cell."""
+    difference = f"{change.difference:+.1f} {change.unit}"
+    if not np.isfinite(change.probability):
+        return difference, "error not known", "–"
+    sure = "> 99 %" if change.probability > 0.99 else f"{100 * change.probability:.0f} %"
+    return difference, f"{change.low:.1f} to {change.high:.1f}", sure
 
 
 def _grouped(quantities: Sequence[Quantity] | Sequence[QuantityDifference]) -> list[str]:

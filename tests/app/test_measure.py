@@ -58,10 +58,11 @@ def test_equal_reasons_are_said_once_and_are_escaped():
 
 
 def test_a_comparison_s_table_has_first_second_and_change():
-    table = views.comparison_table(compare(measured(), measured(shift=10)))
-    assert "40.0 deg" in table
-    assert "50.0 deg" in table
-    assert "+10.0" in table
+    first, second = measured(), measured(shift=10)
+    table = views.comparison_table(compare(first, second), first, second)
+    assert "40.0 ± 4.0 deg" in table
+    assert "50.0 ± 4.0 deg" in table
+    assert "+10.0 deg" in table
 
 
 def test_moved_moves_times_only():
@@ -124,6 +125,8 @@ def test_measure_mark_report_export_compare(
     assert "predicted" in page.inner_text("#export-preview")
 
     page.click('role=tab[name="Compare"]')
+    page.click("#compare-source input")
+    page.click("role=option[name=/A file/]")
     page.set_input_files("#compare-file input[type=file]", str(exported))
     page.wait_for_selector("#compare-file >> text=second.json")
     page.click("role=radio[name='By hand']")

@@ -1,0 +1,25 @@
+"""What an event of the tabs does, or a sentence for the visitor instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from diffpose.errors import DiffPoseError
+
+Done = TypeVar("Done")
+
+QUIET: dict[str, Any] = {"show_progress": "minimal", "api_visibility": "private"}
+
+
+def told(act: Callable[[], Done], outputs: int) -> Any:
+    """What ``act`` returns, or a sentence for the visitor and nothing changed."""
+    try:
+        return act()
+    except DiffPoseError as error:
+        gr.Warning(str(error))
+    except OSError as error:
+        gr.Warning(f"A file could not be read or written ({error.strerror}).")
+    return gr.skip() if outputs == 1 else (gr.skip(),) * outputs
