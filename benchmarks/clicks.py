@@ -158,7 +158,7 @@ def annotate(clip, propose, conclude, *, seed=0):
 
 def predict(path, track, truth, name, *, estimator, sampling, cache):
     """The clip with its predictions: from the cache, else from the model."""
-    kept = cache / f"{name}.{estimator.weights_hash[:12]}.{sampling.num_steps}." \
+    kept = cache / f"{name}.{estimator.weights_hash}.{sampling.num_steps}." \
                    f"{sampling.num_hypotheses}.npz"  # fmt: skip
     if kept.is_file():
         with np.load(kept) as arrays:

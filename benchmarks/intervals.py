@@ -69,7 +69,7 @@ def clips_of(files, most):
 
 def predicted(clip, estimator, cache):
     """The pose sequence of a clip: from the cache, or estimated and put there."""
-    path = cache / estimator.weights_hash[:16] / f"{clip.name}.npz"
+    path = cache / estimator.weights_hash / f"{clip.name}.npz"
     if not path.is_file():
         (poses,) = estimate_poses(clip, [clip.track], estimator, SamplingConfig(4, 8))
         path.parent.mkdir(parents=True, exist_ok=True)
