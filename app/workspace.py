@@ -134,8 +134,9 @@ class Workspace:
     def shelf(self, owner: str) -> Shelf:
         """The projects that an owner sees; everybody's where they are shared."""
         base = self.settings.projects or self._root / "projects"
-        folder = base if self.settings.shared_projects else base / (owner or "nobody")
-        return Shelf(folder, lent=self.settings.examples)
+        shared = self.settings.shared_projects
+        folder = base if shared else base / (owner or "nobody")
+        return Shelf(folder, lent=self.settings.examples, anywhere=shared)
 
     def open_session(self, page: str, *, owner: str = "", author: str = "me") -> Session:
         """A new session for a page that Gradio knows by the given hash."""

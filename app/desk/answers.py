@@ -77,6 +77,9 @@ def _projects(workspace: Workspace, session: Session, fields: Mapping[str, Any])
             session.desk.name = session.desk.store.name
     elif what == "copy":
         reply["copied"] = shelf.copy(parse_text(fields, "project"), parse_text(fields, "name"))
+    elif what == "download":
+        file = shelf.export(parse_text(fields, "project"), session.folder / "project")
+        return {"ok": True, "path": str(file), "name": file.name}
     elif what == "delete":
         project = parse_text(fields, "project")
         if session.desk is not None and session.desk.project == project:

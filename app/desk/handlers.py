@@ -46,11 +46,11 @@ def open_project(workspace: Workspace, session: Session, project: str) -> Iterat
         shelf = workspace.shelf(session.owner)
         with _told(shelf), _opened(session, shelf.path(project)) as store:
             try:
-                info = shelf.find_video(store)
+                video = _found_video(shelf, store)
             except ProjectError:
                 session.wanted = project
                 raise
-            return _show_project(workspace, session, store, Video(info.path))
+            return _show_project(workspace, session, store, video)
 
     return run_job(session, work, wait_s=handlers.HANDOVER_S)
 
@@ -76,6 +76,18 @@ def open_upload(workspace: Workspace, session: Session, upload: str) -> Iterator
             return _show_project(workspace, session, store, Video(store.videos()[0].path))
 
     return run_job(session, work, wait_s=handlers.HANDOVER_S)
+
+
+def _found_video(shelf: Shelf, store: Store) -> Video:
+    info = shelf.find_video(store)
+    video = Video(info.path)
+    if video.info.video_id != info.video_id:
+        video.close()
+        raise ProjectError(
+            f"The video of {store.name} ({info.path.name}) has changed. "
+            "Upload the original, and the project opens."
+        )
+    return video
 
 
 @contextmanager

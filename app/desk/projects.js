@@ -36,6 +36,7 @@ function line(project) {
   item.classList.toggle('dp-mine', mine);
   item.append(choose, button('\u270E', `Rename ${project.name}`, () => rename(item, project)),
     button('+', `Copy ${project.name}`, () => ask('copy', { project: project.id, name: `${project.name} copy` })),
+    button('\u2913', `Download ${project.name}`, () => download(project)),
     button('\u2715', `Delete ${project.name}`, () => remove(project, mine)));
   return item;
 }
@@ -57,6 +58,14 @@ function rename(item, project) {
   field.focus(); field.select();
 }
 
+// The whole project in one file: to keep, to send, to open elsewhere.
+async function download(project) {
+  const reply = await ask('download', { project: project.id });
+  if (!reply?.ok) return;
+  const link = Object.assign(document.createElement('a'), { href: `gradio_api/file=${reply.path}`, download: reply.name });
+  document.body.append(link); link.click(); link.remove();
+}
+
 async function remove(project, mine) {
   const reply = await ask('delete', { project: project.id });
   if (!reply?.ok) return;
@@ -69,6 +78,8 @@ gone.querySelector('button').addEventListener('click', async () => {
   const reply = await ask('restore', { project: deleted });
   if (reply?.ok) gone.hidden = true;
 });
+// The page's own upload takes project files too.
+panel.querySelector('.dp-open-file').addEventListener('click', () => document.querySelector('input[type=file][accept*=".diffpose"]')?.click());
 panel.addEventListener('toggle', () => { if (panel.open) ask('list'); });
 window.addEventListener('diffpose:project', ({ detail }) => {
   open = detail.id ? detail : null;

@@ -37,10 +37,12 @@ class Shelf:
     Args:
         folder: Holds the project files and, below it, the videos that were uploaded.
         lent: Videos of this program, which are not copied: the examples.
+        anywhere: Whether a project may name a video anywhere on this machine, because whoever
+            opens it is at home here. A stranger's project file must not open others' files.
     """
 
-    def __init__(self, folder: Path, *, lent: Path) -> None:
-        self.folder, self._lent = folder, lent
+    def __init__(self, folder: Path, *, lent: Path, anywhere: bool = False) -> None:
+        self.folder, self._lent, self._anywhere = folder, lent, anywhere
 
     def projects(self) -> list[ProjectInfo]:
         """Newest first."""
@@ -91,6 +93,22 @@ class Shelf:
                 return restore_project(info.path).stem
         raise InputError("This project is no longer there to bring back.")
 
+    def export(self, project: str, folder: Path) -> Path:
+        """Write a whole project to one file in an emptied folder, also while others work on it.
+
+        The file names its videos but not where they lie on this machine.
+        """
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with Store(self.path(project), read_only=True) as store:
+            target = folder / f"{_file_name(store.name)}{SUFFIX}"
+            store.copy_to(target)
+        with Store(target) as copy:
+            for video in copy.videos():
+                copy.add_video(replace(video, path=Path(video.path.name)))
+            copy.checkpoint()
+        return target
+
     def take_in(self, upload: Path) -> str:
         """Add a project file that came from elsewhere; the name of its file.
 
@@ -115,7 +133,7 @@ class Shelf:
         if not videos:
             raise ProjectError(f"The project {store.name} has no video yet.")
         video = videos[0]
-        if video.path.exists():
+        if self._may_open(video.path) and video.path.is_file():
             return video
         kept = (self.folder / _VIDEOS).glob(f"{video.video_id}.*")
         for path in (*kept, *self._lent.glob(video.path.name)):
@@ -131,6 +149,13 @@ class Shelf:
         """Link a project to its video, which was uploaded again."""
         known = store.videos()[0].video_id
         store.relink(known, replace(video, path=self._kept(video)))
+
+    def _may_open(self, path: Path) -> bool:
+        inside = any(
+            path.resolve().is_relative_to(folder.resolve())
+            for folder in (self.folder / _VIDEOS, self._lent)
+        )
+        return path.is_absolute() and (self._anywhere or inside)
 
     def _untouched(self, video: VideoInfo) -> Store | None:
         for info in self.projects():
@@ -169,6 +194,10 @@ def words_for(error: DiffPoseError, folders: Iterable[Path]) -> str:
 def is_project_file(path: Path) -> bool:
     """By its name."""
     return path.suffix == SUFFIX
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w -]+", "-", name).strip(" -") or "project"
 
 
 def _checked_name(name: str) -> str:

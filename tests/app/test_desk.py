@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.payloads import parse_sampling, parse_visitor
 from app.session import Session
 from app.settings import read_settings
 from diffpose.errors import InputError, ProjectError
+from diffpose.review.store import Store
 from tests.app.figures import ANKLE, NUM_FRAMES, Served, finish
 
 WRIST = 10
@@ -222,6 +224,81 @@ def test_an_upload_stays_with_its_project_and_is_asked_for_when_gone(
 
     assert later.desk is not None, later.status
     assert later.desk.project == project
+
+
+def wanted(figures: Served, session: Session, **fields: Any) -> dict[str, Any]:
+    return answers.projects(figures.workspace, {"session": session.session_id, **fields})
+
+
+def test_a_downloaded_project_opens_in_another_browser(
+    figures: Served, session: Session, tmp_path: Path
+) -> None:
+    assert session.desk is not None
+    move(figures, session, look(figures, session))  # in the log beside the file, not yet in it
+
+    reply = wanted(figures, session, do="download", project=session.desk.project)
+
+    assert reply["name"] == "Two people.diffpose"
+    file = Path(reply["path"])
+    assert file.is_relative_to(session.folder)
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    assert str(figures.workspace.settings.examples).encode() not in file.read_bytes()
+    upload = figures.workspace.uploads / file.name
+    shutil.copyfile(file, upload)
+    other = figures.workspace.open_session("other", owner="someone-else")
+    finish(handlers.open_upload(figures.workspace, other, str(upload)))
+    assert other.status.kind == "done", other.status
+    assert look(figures, other)["changes"][0]["poses"][5][WRIST][:2] == [50.0, 60.0]
+    session.remove()
+    assert not file.exists()
+
+
+def test_nobody_downloads_the_project_of_another(figures: Served, session: Session) -> None:
+    stranger = opened(figures, "stranger", owner="someone-else")
+    assert session.desk is not None
+
+    reply = wanted(figures, stranger, do="download", project=session.desk.project)
+
+    assert (reply["ok"], "path" in reply) == (False, False)
+    assert not list(stranger.folder.rglob("*.diffpose"))
+
+
+def test_a_strangers_project_file_opens_no_file_of_this_machine(
+    figures: Served, session: Session, clip_path: Path, tmp_path: Path
+) -> None:
+    secret = Path(shutil.copyfile(clip_path, tmp_path / "secret.mp4"))
+    assert session.desk is not None
+    reply = wanted(figures, session, do="download", project=session.desk.project)
+    upload = Path(shutil.copyfile(reply["path"], figures.workspace.uploads / "a.diffpose"))
+    with Store(upload) as store:
+        store.add_video(replace(store.videos()[0], path=secret))
+    other = figures.workspace.open_session("other", owner="someone-else")
+
+    finish(handlers.open_upload(figures.workspace, other, str(upload)))
+
+    assert other.clip is None
+    assert other.status.words.endswith("Upload it, and the project opens.")
+    assert str(tmp_path) not in other.status.words
+
+
+def test_a_video_that_changed_is_not_taken_for_the_old_one(
+    figures: Served, clip_path: Path
+) -> None:
+    session = figures.workspace.open_session("page", owner="me")
+    upload = shutil.copyfile(clip_path, figures.workspace.uploads / "mine.mp4")
+    finish(handlers.open_upload(figures.workspace, session, str(upload)))
+    finish(handlers.find_poses(figures.workspace, session, parse_sampling(1, 1)))
+    assert session.desk is not None
+    project, video = session.desk.project, session.desk.store.videos()[0].path
+    session.remove()
+    with video.open("ab") as file:
+        file.write(b"other")
+
+    later = figures.workspace.open_session("later", owner="me")
+    finish(handlers.open_project(figures.workspace, later, project))
+
+    assert later.desk is None
+    assert "has changed" in later.status.words
 
 
 def test_names_of_projects_cannot_leave_their_folder(figures: Served, session: Session) -> None:

@@ -322,6 +322,30 @@ def test_projects_are_renamed_copied_deleted_and_brought_back(page: Any, served:
     page.wait_for_function("document.querySelectorAll('#projects .dp-list li').length === 2")
 
 
+def test_a_project_is_downloaded_and_opened_again(page: Any, served: Served) -> None:
+    open_example(page, served)
+    found(page)
+    edit(page)
+    page.evaluate(f"window.diffpose.joint({WRIST})")
+    page.keyboard.press("h")
+    saved(page)
+    page.click("#projects summary")
+
+    with page.expect_download() as download:
+        page.click("#projects [aria-label='Download Two people']")
+    with page.expect_file_chooser() as chooser:
+        page.click("#projects .dp-open-file")
+    assert download.value.suggested_filename == "Two people.diffpose"
+    file = download.value.path().with_name("Two people.diffpose")
+    download.value.save_as(file)
+    first = page.evaluate("window.diffpose.state.project.id")
+    chooser.value.set_files(file)
+
+    page.wait_for_function(f"(window.diffpose.state.project?.id ?? '{first}') !== '{first}'")
+    read(page)
+    assert marks(page)["marks"][WRIST] == 2
+
+
 def test_a_touch_drags_a_keypoint(browser: Any, served: Served) -> None:
     context = browser.new_context(viewport={"width": 820, "height": 1100}, has_touch=True)
     page = context.new_page()
