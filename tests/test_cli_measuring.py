@@ -35,6 +35,26 @@ def test_measure_writes_all_as_json_and_the_same_as_a_table(tmp_path):
     assert 30 < np.ptp(knee.values) < 90  # a walking knee
 
 
+def test_sessions_are_compared_in_the_order_of_their_dates(tmp_path):
+    later, earlier, table = tmp_path / "b.json", tmp_path / "a 2026-01-31.json", tmp_path / "t.csv"
+    for path, date in ((later, "2026-05-02"), (earlier, "2026-01-31")):
+        assert run("measure", TRUTH, "-o", path, "--date", date).exit_code == 0
+    content = json.loads(earlier.read_text())
+    del content["session"]  # the date is then the one in the file's name
+    earlier.write_text(json.dumps(content))
+
+    result = run("compare", later, earlier, "-o", table)
+
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines[1].startswith("  2026-01-31: ")
+    assert "change +0.0 deg" in lines[2]
+    rows = list(csv.DictReader(table.open()))
+    knee = [row for row in rows if row["name"] == "left_knee.range_of_motion"]
+    assert [row["date"] for row in knee] == ["2026-01-31", "2026-05-02"]
+    assert [row["change"] for row in knee] == ["", "0"]
+
+
 def test_report_shows_key_frames_in_both_formats(tmp_path):
     page, pdf = tmp_path / "r.html", tmp_path / "r.pdf"
 
@@ -55,6 +75,9 @@ def test_report_shows_key_frames_in_both_formats(tmp_path):
         (["measure", TRUTH, "-o", "x.txt"], ".json or .csv"),
         (["measure", TRUTH, "-o", "x.json", "--track", "9"], "Expected one of the tracks"),
         (["measure", TRUTH, "-o", "x.json", "--facing", "up"], "facing auto"),
+        (["measure", TRUTH, "-o", "x.json", "--date", "May"], "2026-03-31, got 'May'"),
+        (["compare", TRUTH, TRUTH], "make them with `measure`"),
+        (["compare", TRUTH, "-o", "x.txt"], "ending in .csv"),
         (["report", TRUTH, "-o", "x.doc"], ".html or .pdf"),
         (["report", TRUTH, "-o", "x.html", "--video", EXAMPLES / "jumping jacks.mp4"], "another"),
     ],

@@ -1,16 +1,13 @@
-"""Commands that read poses and give numbers and pages: ``measure`` and ``report``."""
+"""Commands that give numbers and pages: ``measure``, ``compare`` and ``report``."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from diffpose.errors import InputError, SettingsError
@@ -19,6 +16,7 @@ if TYPE_CHECKING:
     from diffpose.formats.native import NativePoses
     from diffpose.kinematics.measure import MeasureSettings
     from diffpose.kinematics.records import Measurements
+    from diffpose.kinematics.trends import DatedSession
     from diffpose.poses import PoseSequence
 
 _POSES = typer.Argument(metavar="POSES", help="JSON file of `infer`.")
@@ -28,6 +26,7 @@ _TASKS = "What else to look for: gait, squat, curl, jump, centre_of_mass."
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command()(measure)
+    app.command()(compare)
     app.command()(report)
 
 
@@ -37,22 +36,52 @@ def measure(
     track: Annotated[int | None, typer.Option(help="Whose poses; the first track's.")] = None,
     task: Annotated[list[str] | None, typer.Option(help=_TASKS)] = None,
     facing: Annotated[str, typer.Option(help="auto, right, left, front or back.")] = "auto",
+    date: Annotated[str, typer.Option(help="When it was recorded: 2026-03-31; today.")] = "",
 ) -> None:
     """Joint angles, speeds, repetitions and gait events, each with its 90 % interval."""
     from diffpose.formats.atomic import atomic_write
     from diffpose.formats.native import read_native
+    from diffpose.kinematics.table import to_csv
+    from diffpose.kinematics.trends import DatedSession, parse_date
 
     if output.suffix not in (".json", ".csv"):
         raise SettingsError(f"Expected an output ending in .json or .csv, got {output.name}.")
+    day = parse_date(date or datetime.now().date().isoformat(), poses.name)
     content = read_native(poses)
     measured = _measure(content, _choose(content, track), _settings(task, facing))
     if output.suffix == ".json":
-        atomic_write(output, json.dumps(measured.to_dict()))
+        session = DatedSession(day, content.info.path.stem, measured)
+        atomic_write(output, json.dumps(session.to_dict()))
     else:
-        atomic_write(output, _table(measured))
+        atomic_write(output, to_csv(measured))
     for quantity in measured.quantities:
         typer.echo(f"{quantity.label}: {quantity.text}")
     typer.echo(f"{len(measured.curves)} curves, {len(measured.events)} events: {output}")
+
+
+def compare(
+    sessions: Annotated[
+        list[Path], typer.Argument(metavar="MEASURED...", help="JSON files of `measure`.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A .csv table; else printed only.")
+    ] = None,
+) -> None:
+    """Each number over two or more sessions, and how probably its change from the first is real."""
+    from diffpose.formats.atomic import atomic_write
+    from diffpose.kinematics.table import trends_to_csv
+    from diffpose.kinematics.trends import find_trends
+
+    if output is not None and output.suffix != ".csv":
+        raise SettingsError(f"Expected an output ending in .csv, got {output.name}.")
+    trends = find_trends([_read_session(path) for path in sessions])
+    if output is not None:
+        atomic_write(output, trends_to_csv(trends))
+    for trend in trends:
+        typer.echo(trend.label)
+        for point in trend.points:
+            since = f"; {point.change.text}" if point.change is not None else ""
+            typer.echo(f"  {point.session.date}: {point.quantity.text}{since}")
 
 
 def report(
@@ -105,6 +134,16 @@ def report(
     typer.echo(f"{len(measured.quantities)} numbers, {len(content.key_frames)} pictures: {output}")
 
 
+def _read_session(path: Path) -> DatedSession:
+    from diffpose.formats.common import read_json
+    from diffpose.kinematics.trends import DatedSession
+
+    content = read_json(path)
+    if not isinstance(content, dict) or "quantities" not in content:
+        raise InputError(f"Expected measurements in {path.name}; make them with `measure`.")
+    return DatedSession.from_dict(content, file_name=path.name)
+
+
 def _choose(content: NativePoses, track: int | None) -> PoseSequence:
     by_id = {sequence.track_id: sequence for sequence in content.sequences}
     if not by_id:
@@ -129,26 +168,3 @@ def _measure(
     from diffpose.kinematics.measure import measure as measure_sequence
 
     return measure_sequence(sequence, content.info.times_s[sequence.frames], settings)
-
-
-def _table(measured: Measurements) -> str:
-    """A long table: one line for each value of each curve, then numbers and events."""
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["kind", "name", "unit", "time_s", "value", "low_90", "high_90", "filled"])
-
-    def number(value: float) -> str:
-        return f"{value:.6g}" if np.isfinite(value) else ""
-
-    for curve in measured.curves:
-        columns = (curve.times_s, curve.values, curve.low, curve.high, curve.marked)
-        for time_s, value, low, high, filled in zip(*columns, strict=True):
-            cells = [number(x) for x in (time_s, value, low, high)]
-            writer.writerow(["curve", curve.name, curve.unit, *cells, int(filled)])
-    for q in measured.quantities:
-        cells = [number(x) for x in (q.value, q.low, q.high)]
-        writer.writerow(["number", q.name, q.unit, "", *cells, 0])
-    for event in measured.events:
-        cells = [number(x) for x in (event.time_s, event.time_s, event.low, event.high)]
-        writer.writerow(["event", f"{event.kind} {event.side}".strip(), "s", *cells, 0])
-    return lines.getvalue()

@@ -29,6 +29,11 @@ NO_REPEATABILITY = (
     "change may be that nobody moves twice alike. Record at least three cycles, or state it."
 )
 
+SOME_REPEATABILITY = (
+    "Repeatability, from the session's own cycles, is in the changes of the angles' curves, "
+    "extremes and ranges; in those of the other numbers there is only the model's error."
+)
+
 
 @dataclass(frozen=True)
 class CurveDifference:
@@ -208,6 +213,14 @@ def cycle_sd(curve: Curve, events: Sequence[Event]) -> float:
         NaN with fewer than three whole cycles. The model's error is in it as far as it differs
         between cycles.
     """
+    cycles = _cycles(curve, events)
+    if len(cycles) < 3:
+        return float("nan")
+    return float(np.sqrt(np.var(cycles, axis=0, ddof=1).mean()))
+
+
+def _cycles(curve: Curve, events: Sequence[Event]) -> list[Array]:
+    """The whole cycles between events, each at equal phases; those with gaps are left out."""
     times = sorted(event.time_s for event in events)
     cycles = []
     for start, stop in pairwise(times):
@@ -216,19 +229,35 @@ def cycle_sd(curve: Curve, events: Sequence[Event]) -> float:
         values = np.interp(phases, curve.times_s, curve.values)
         if inside and np.isfinite(values).all():
             cycles.append(values)
-    if len(cycles) < 3:
-        return float("nan")
-    return float(np.sqrt(np.var(cycles, axis=0, ddof=1).mean()))
+    return cycles
 
 
 def repeatability(measured: Measurements) -> dict[str, float]:
-    """`cycle_sd` of every curve of a session with at least three strides or repetitions."""
+    """How much a session's own cycles differ, by curve's and by number's name.
+
+    Of a curve `cycle_sd`; of its smallest and largest value and range the standard deviation of
+    those of the single cycles. Empty with fewer than three whole strides or repetitions.
+    """
     for kind, side in (("heel_strike", "left"), ("heel_strike", "right"), ("repetition_start", "")):
         events = [e for e in measured.events if e.kind == kind and side in ("", e.side)]
         if len(events) >= 4:
-            found = {curve.name: cycle_sd(curve, events) for curve in measured.curves}
-            return {name: sd for name, sd in found.items() if np.isfinite(sd)}
+            found: dict[str, float] = {}
+            for curve in measured.curves:
+                cycles = _cycles(curve, events)
+                if len(cycles) >= 3:
+                    found |= _spreads(curve.name, np.array(cycles))
+            return found
     return {}
+
+
+def _spreads(name: str, cycles: Array) -> dict[str, float]:
+    numbers = {
+        "minimum": cycles.min(axis=1),
+        "maximum": cycles.max(axis=1),
+        "range_of_motion": np.ptp(cycles, axis=1),
+    }
+    found = {f"{name}.{part}": float(values.std(ddof=1)) for part, values in numbers.items()}
+    return {name: float(np.sqrt(np.var(cycles, axis=0, ddof=1).mean())), **found}
 
 
 def compare(
@@ -245,14 +274,14 @@ def compare(
         second: Measurements that are moved by ``offset_s``.
         offset_s: Found by `offset_by_event`, `offset_by_correlation` or by hand.
         repeatability_sd: Standard deviation between recordings of the same thing, by curve's or
-            number's name, in its unit. None takes what the cycles of both sessions tell of curves.
+            number's name, in its unit. None takes what the cycles of both sessions tell.
 
     Raises:
         MeasureError: The sessions do not overlap at this offset.
     """
     stated = repeatability_sd
     if stated is None:
-        stated = _pooled(repeatability(first), repeatability(second))
+        stated = pooled([repeatability(first), repeatability(second)])
     ours, theirs = first.curves, {curve.name: curve for curve in second.curves}
     pairs = [(curve, theirs[curve.name]) for curve in ours if curve.name in theirs]
     if pairs:
@@ -262,15 +291,15 @@ def compare(
     )
     numbers = {quantity.name: quantity for quantity in second.quantities}
     quantities = tuple(
-        _change(q, numbers[q.name], stated.get(q.name, 0.0))
+        change(q, numbers[q.name], stated.get(q.name, 0.0))
         for q in first.quantities
         if q.name in numbers
     )
     notes = []
     if not stated:
         notes.append(NO_REPEATABILITY)
-    elif not any(quantity.name in stated for quantity in quantities):
-        notes.append("Repeatability is known for curves only, not for the numbers.")
+    elif any(q.name not in stated for q in quantities if np.isfinite(q.difference)):
+        notes.append(SOME_REPEATABILITY)
     if first.facing != second.facing:
         notes.append(
             f"The person faces {first.facing} in one session and {second.facing} in the other: the "
@@ -279,9 +308,10 @@ def compare(
     return Comparison(offset_s, curves, quantities, tuple(notes))
 
 
-def _pooled(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
-    names = set(first) | set(second)
-    found = {name: [m[name] for m in (first, second) if name in m] for name in names}
+def pooled(spreads: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Root mean square of what the sessions say of each name."""
+    names = dict.fromkeys(name for found in spreads for name in found)
+    found = {name: [m[name] for m in spreads if name in m] for name in names}
     return {name: float(np.sqrt(np.mean(np.square(sds)))) for name, sds in found.items()}
 
 
@@ -310,7 +340,14 @@ def _subtract(a: Curve, b: Curve, offset_s: float, repeat_sd: float) -> CurveDif
     )  # fmt: skip
 
 
-def _change(a: Quantity, b: Quantity, repeat_sd: float) -> QuantityDifference:
+def change(a: Quantity, b: Quantity, repeat_sd: float = 0.0) -> QuantityDifference:
+    """One number less the same number of an earlier session.
+
+    Args:
+        a: Of the first session.
+        b: Of the second.
+        repeat_sd: Standard deviation between recordings of the same thing, in its unit.
+    """
     difference = b.value - a.value
     sd = float(_sd((a.high - a.low) / 2, (b.high - b.low) / 2, repeat_sd))
     reason = a.reason or b.reason

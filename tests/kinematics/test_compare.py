@@ -13,7 +13,7 @@ from diffpose.kinematics.compare import (
     offset_by_event,
     repeatability,
 )
-from diffpose.kinematics.records import Curve, Event
+from diffpose.kinematics.records import Curve, Event, Measurements
 from tests.kinematics.people import sequence_of, squats, walk
 
 TIMES = np.arange(181) / 30
@@ -90,6 +90,9 @@ def test_cycles_with_a_known_spread_have_that_repeatability():
 
     assert cycle_sd(curve, starts) == pytest.approx(np.std(heights, ddof=1), rel=0.1)
     assert np.isnan(cycle_sd(curve, starts[:3]))
+    spread = repeatability(Measurements(0, "right", (curve,), events=tuple(starts)))
+    assert spread["c.minimum"] == pytest.approx(np.std(heights[::100], ddof=1))
+    assert spread["c"] == cycle_sd(curve, starts)
 
 
 def test_a_walk_of_many_strides_knows_its_repeatability():
