@@ -3,12 +3,14 @@
 The expected error of a keypoint follows from its stated covariance, from what corrections have
 already said about it (`diffpose.review.propagate`), and from signs that the statement is wrong:
 a jump against its own neighbours, left and right exchanged against theirs. A click is worth the
-error it removes there, in the frames around and in the keypoints that err alike.
+error it removes there, in the frames around and in the keypoints that err alike. What a frame
+proposed earlier would explain counts no more for its neighbours: the first frames are different
+places.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +43,8 @@ class ReviewItem:
         track_id: Whose pose.
         frame: Which frame.
         keypoint: The keypoint whose correction is expected to help most.
-        gain_px: Expected error that one click in the frame removes, pixels summed over all
-            keypoints and frames that it helps.
+        gain_px: Expected error that one click in the frame removes once the frames before it in
+            the queue are settled, pixels summed over all keypoints and frames that it helps.
         reason: Words for the reviewer.
     """
 
@@ -74,14 +76,16 @@ def order(
     *,
     target_px: float,
     config: PropagationConfig = DEFAULT_PROPAGATION,
+    places: int = 12,
 ) -> list[ReviewItem]:
-    """The frames worth a click, best first.
+    """The frames worth a click, best first; each as if those before it were settled.
 
     Args:
         reviewed: A track with its corrections.
         target_px: Frames in which every keypoint is expected to be closer than this are left
             out, and so are confirmed ones.
         config: The prior that propagation uses.
+        places: So many frames are told apart; the rest follow by what is left to gain there.
 
     Returns:
         One item a frame. Equal gains are in the order of the frames.
@@ -89,23 +93,44 @@ def order(
     if not len(reviewed.poses):
         return []
     outlook = _look(reviewed, config)
-    expected = np.where(outlook.open, _expected(outlook.variance + outlook.suspicion), 0)
-    gains = _gains(outlook)
+    doubt = np.where(outlook.open, outlook.variance + outlook.suspicion, 0)
     # The reviewer corrects what looks worst, not what we would choose.
-    chance = np.where(outlook.open, outlook.variance + outlook.suspicion, 0)
-    chance /= np.maximum(chance.sum(axis=1, keepdims=True), 1e-12)
-    worth = (chance * gains).sum(axis=1)
-    rows = np.flatnonzero((expected > target_px).any(axis=1))
-    return [
-        ReviewItem(
+    chance = doubt / np.maximum(doubt.sum(axis=1, keepdims=True), 1e-12)
+    gains = chance * _gains(outlook)
+    rows = np.flatnonzero((_expected(doubt) > target_px).any(axis=1))
+    items = {
+        int(row): ReviewItem(
             track_id=reviewed.poses.track_id,
             frame=int(reviewed.poses.frames[row]),
-            keypoint=(best := int((chance * gains)[row].argmax())),
-            gain_px=float(worth[row]),
+            keypoint=(best := int(gains[row].argmax())),
+            gain_px=float(gains[row].sum()),
             reason=_reason(reviewed.poses, outlook, int(row), best),
         )
-        for row in sorted(rows, key=lambda row: -worth[row])
-    ]
+        for row in rows
+    }
+    ranked = _told_apart(outlook, list(items), gains.sum(axis=1), chance=chance, places=places)
+    return [replace(items[row], gain_px=gain) for row, gain in ranked]
+
+
+def _told_apart(
+    outlook: _Outlook, rows: list[int], worth: Array, *, chance: Array, places: int
+) -> list[tuple[int, float]]:
+    """Rows and gains (px), best first, each after those before it are settled.
+
+    The outlook and the worth (N,) px of a click in each row are used up.
+    """
+    ranked: list[tuple[int, float]] = []
+    left, least = list(rows), np.inf
+    while left and len(ranked) < places:
+        row = left.pop(int(np.argmax(worth[left])))
+        least = min(least, float(worth[row]))
+        ranked.append((row, least))
+        near = slice(row, row + 1)
+        for k in np.flatnonzero(outlook.open[row]):
+            near = _place(outlook, row, int(k))
+        worth[near] = (chance[near] * _gains(outlook, rows=near)[near]).sum(axis=1)
+    rest = [(row, min(least, float(worth[row]))) for row in left]
+    return ranked + sorted(rest, key=lambda item: -item[1])
 
 
 def expected_error(

@@ -50,6 +50,46 @@ def test_where_a_keypoint_is_uncertain_for_long_comes_first():
     assert "left wrist" in first.reason
 
 
+def two_places():
+    spread = even(120, 0.5)
+    spread[20:30, WRIST] = 31.0
+    spread[80:90, WRIST] = 30.0
+    return spread
+
+
+def test_the_first_frames_are_different_places():
+    first, second, *rest = order(reviewed(two_places()), target_px=1.0)
+
+    assert first.frame in range(120, 130)
+    assert second.frame in range(180, 190)
+    assert {item.frame for item in rest} >= {*range(120, 130), *range(180, 190)} - {
+        first.frame,
+        second.frame,
+    }  # nothing is left out
+    assert second.gain_px > 3 * max(i.gain_px for i in rest if abs(i.frame - first.frame) <= 2)
+
+
+def test_what_comes_second_comes_first_once_the_first_frame_is_settled():
+    for spread in (two_places(), even(80) * np.random.default_rng(2).uniform(0.5, 2, (80, 17))):
+        confirmed = np.zeros(len(spread), bool)
+        foretold = [item.frame for item in order(reviewed(spread), target_px=1.0)[:4]]
+        for frame in foretold:
+            now = order(reviewed(spread, confirmed=confirmed), target_px=1.0)[0]
+            assert abs(now.frame - frame) <= 2  # it also tells of joined keypoints
+            confirmed[frame - 100] = True
+
+
+def test_a_jump_beside_a_proposed_frame_is_not_explained_by_it():
+    keypoints = np.repeat(STANDING[None], 60, axis=0)
+    keypoints[31, KNEE] += 150
+    spread = even(60, 3.0)
+    spread[26:36, WRIST] = 30.0
+
+    items = order(reviewed(spread, keypoints=keypoints), target_px=1.0)
+
+    assert 131 in [item.frame for item in items[:2]]
+
+
 def test_gains_fall_along_the_queue():
     spread = even(30) * np.random.default_rng(0).uniform(0.5, 2, (30, 17))
 
