@@ -8,9 +8,10 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from app import views
+from app.line import words_for
 from app.payloads import SEED, DrawnBox, parse_resample
 from app.session import Clip, Session, Status
 from app.workspace import Workspace
@@ -146,6 +147,20 @@ def _counting(session: Session, clip: Clip) -> Callable[[float, str], None]:
     return progress
 
 
+class _InLine(TypedDict):
+    waiting: Callable[[int], None]
+    cancelled: Callable[[], bool]
+
+
+def _in_line(session: Session) -> _InLine:
+    """What a run says and asks while others have the model."""
+
+    def waiting(ahead: int) -> None:
+        session.progress(session.status.fraction, words_for(ahead))
+
+    return {"waiting": waiting, "cancelled": session.cancelled}
+
+
 def _with_warnings(words: str, clip: Clip) -> str:
     notes = list(clip.video.warnings)
     if clip.num_frames < clip.info.num_frames:
@@ -156,11 +171,12 @@ def _with_warnings(words: str, clip: Clip) -> str:
 def _find_people(workspace: Workspace, session: Session, clip: Clip) -> str:
     session.progress(0.5, "Looking for people")
     try:
-        tracks = detect_tracks(
-            clip.video, workspace.finder, start=0, stop=clip.num_frames,
-            progress=lambda fraction, words: session.progress(0.5 + 0.5 * fraction, words),
-            cancelled=session.cancelled,
-        )  # fmt: skip
+        with workspace.line.turn(**_in_line(session)):
+            tracks = detect_tracks(
+                clip.video, workspace.finder, start=0, stop=clip.num_frames,
+                progress=lambda fraction, words: session.progress(0.5 + 0.5 * fraction, words),
+                cancelled=session.cancelled,
+            )  # fmt: skip
     except NoPersonError:
         clip.searched = True
         raise NoPersonError(
@@ -194,12 +210,13 @@ def find_poses(
             raise NoPersonError("Nobody is chosen. Click a person, or press Draw box and draw one.")
         _follow_if_drawn(workspace, session, clip, person)
         held = clip.start_poses(person, sampling)
-        for chunk in iter_poses(
+        chunks = iter_poses(
             clip.video, [clip.tracks[person]], workspace.estimator, sampling,
             start=0, stop=clip.num_frames, cache=workspace.features,
             progress=lambda fraction, words: session.progress(fraction, f"Finding poses: {words}"),
             cancelled=session.cancelled,
-        ):  # fmt: skip
+        )  # fmt: skip
+        for chunk in workspace.line.take_turns(chunks, **_in_line(session)):
             clip.add_poses(person, chunk)
         name = views.person_name(person).lower()
         return f"Poses found in {len(held.by_frame)} frames of {name}.{after()}"
@@ -222,16 +239,17 @@ def _follow_if_drawn(workspace: Workspace, session: Session, clip: Clip, person:
     lone = clip.lone_box(person)
     if lone is None:
         return
-    track = follow_person(
-        clip.video,
-        workspace.estimator,
-        track_id=person,
-        frame=lone[0],
-        box=lone[1],
-        stop=clip.num_frames,
-        progress=lambda fraction, words: session.progress(fraction, words.capitalize()),
-        cancelled=session.cancelled,
-    )
+    with workspace.line.turn(**_in_line(session)):
+        track = follow_person(
+            clip.video,
+            workspace.estimator,
+            track_id=person,
+            frame=lone[0],
+            box=lone[1],
+            stop=clip.num_frames,
+            progress=lambda fraction, words: session.progress(fraction, words.capitalize()),
+            cancelled=session.cancelled,
+        )
     clip.set_followed(track)
     session.revision += 1
 

@@ -11,6 +11,7 @@ from app import handlers, views
 from app.canvas.component import pose_canvas
 from app.desk import answers
 from app.desk.component import project_list, queue_panel
+from app.logins import read_logins
 from app.measure.panel import MeasurePanel
 from app.screen import LAYERS, Parts, Screen
 from app.settings import MAX_HYPOTHESES, MAX_STEPS, Settings
@@ -59,6 +60,7 @@ def launch(page: gr.Blocks, workspace: Workspace, **options: Any) -> Any:
     return page.queue(default_concurrency_limit=16).launch(
         server_name=settings.host,
         server_port=settings.port,
+        auth=read_logins(settings.auth) if settings.auth is not None else None,
         theme=make_theme(),
         css=CSS,
         allowed_paths=[str(workspace.public)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ MAX_STEPS = 16
 
 MAX_HYPOTHESES = 32
 """Largest E the page offers."""
+
+SPACE_KEEP_DAYS = 1.0
+"""How long a Hugging Face Space, which anybody may use, keeps what nobody uses."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Settings:
         projects: Folder of the review projects; None for one that goes when the app stops.
         shared_projects: Whether everybody sees all projects, as on one's own machine; otherwise
             each browser, or each name that is logged in, sees its own.
+        keep_days: Projects and uploaded videos unused for so long are deleted; None keeps them.
+        auth: File of ``name:password`` lines; None lets everybody in.
         max_frames: Longer videos are cut here.
         max_upload_mb: Larger uploads are refused.
         frame_side: Longer side of the pictures sent to the browser, pixels.
@@ -48,6 +54,8 @@ class Settings:
     work: Path | None = None
     projects: Path | None = None
     shared_projects: bool = False
+    keep_days: float | None = None
+    auth: Path | None = None
     max_frames: int = 1800
     max_upload_mb: int = 300
     frame_side: int = 1280
@@ -58,6 +66,8 @@ class Settings:
         for name in ("max_frames", "max_upload_mb", "frame_side", "feature_cache_mb"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"Expected {name} of at least 1, got {getattr(self, name)}.")
+        if self.keep_days is not None and not self.keep_days > 0:
+            raise SettingsError(f"Expected keep_days above 0, got {self.keep_days}.")
 
 
 def read_settings(
@@ -76,15 +86,36 @@ def read_settings(
         type=Path,
         default=_path(environment, "DIFFPOSE_PROJECTS") or Path.home() / "DiffPose projects",
     )
+    parser.add_argument("--auth", type=Path, default=_path(environment, "DIFFPOSE_AUTH"))
     parser.add_argument("--shared-projects", action=argparse.BooleanOptionalAction)
     parser.add_argument(
+        "--keep-days", type=float, default=_number(environment, "DIFFPOSE_KEEP_DAYS")
+    )
+    parser.add_argument(
         "--max-frames", type=int, default=_integer(environment, "DIFFPOSE_MAX_FRAMES") or 1800
+    )
+    parser.add_argument(
+        "--max-upload-mb", type=int, default=_integer(environment, "DIFFPOSE_MAX_UPLOAD_MB") or 300
     )
     values = vars(parser.parse_args(arguments))
     if values["shared_projects"] is None:
         # Whoever listens on this machine only is alone on it.
         values["shared_projects"] = values["host"] in (None, "localhost", "127.0.0.1", "::1")
+    if values["keep_days"] is None and environment.get("SPACE_ID"):
+        values["keep_days"] = SPACE_KEEP_DAYS
+    if values["keep_days"] == math.inf:
+        values["keep_days"] = None
     return Settings(**values)
+
+
+def _number(environment: Mapping[str, str], name: str) -> float | None:
+    text = environment.get(name)
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingsError(f"Expected a number in {name}, got {text!r}.") from None
 
 
 def _integer(environment: Mapping[str, str], name: str) -> int | None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from app.desk.models import DeskModels, load_desk_models
 from app.desk.shelf import Shelf
+from app.line import Line
+from app.retention import mark_used, remove_unused
 from app.session import Clip, Session
 from app.settings import Settings
 from diffpose.errors import InputError
@@ -22,6 +26,9 @@ from diffpose.inference.interfaces import PersonFinder, PoseEstimator
 
 GRACE_S = 120.0
 """A closed page's session waits so long: the network may only have been away."""
+
+_DAY_S = 86400.0
+_OWNER = re.compile(r"[0-9a-f]{24}|nobody")  # see `app.screen.Screen.on_load`
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -50,6 +57,7 @@ class Workspace:
         load_finder: Makes the person detector when it is first needed.
         desk_models: Makes what the review desk asks of the models, for one clip.
         clock: Seconds, never going back.
+        wall_clock: Seconds since 1970, as files have them.
     """
 
     def __init__(
@@ -60,12 +68,14 @@ class Workspace:
         load_finder: Callable[[Settings], PersonFinder] = load_embedded_finder,
         desk_models: Callable[[Workspace, Clip], DeskModels] = load_desk_models,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
         self.features = FeatureCache(max_bytes=settings.feature_cache_mb << 20)
+        self.line = Line()
         self.desk_models = desk_models
         self._load_estimator, self._load_finder = load_estimator, load_finder
-        self._clock = clock
+        self._clock, self._wall_clock = clock, wall_clock
         self._load_lock = threading.Lock()
         self._estimator: PoseEstimator | None = None
         self._finder: PersonFinder | None = None
@@ -133,10 +143,13 @@ class Workspace:
 
     def shelf(self, owner: str) -> Shelf:
         """The projects that an owner sees; everybody's where they are shared."""
-        base = self.settings.projects or self._root / "projects"
         shared = self.settings.shared_projects
-        folder = base if shared else base / (owner or "nobody")
+        folder = self._projects if shared else self._projects / (owner or "nobody")
         return Shelf(folder, lent=self.settings.examples, anywhere=shared)
+
+    @property
+    def _projects(self) -> Path:
+        return self.settings.projects or self._root / "projects"
 
     def open_session(self, page: str, *, owner: str = "", author: str = "me") -> Session:
         """A new session for a page that Gradio knows by the given hash."""
@@ -171,7 +184,7 @@ class Workspace:
                 session.touched_s = min(session.touched_s, old)
 
     def sweep(self) -> None:
-        """Remove the idle sessions that nobody has touched for long."""
+        """Remove the idle sessions that nobody has touched for long, and unused projects."""
         oldest = self._clock() - self.settings.session_ttl_s
         with self._lock:
             ended = [
@@ -183,6 +196,31 @@ class Workspace:
                 del self._sessions[session.session_id]
         for session in ended:
             session.remove()
+        self._remove_unused()
+
+    def note_use(self) -> set[Path]:
+        """Note that the files of the open projects are in use now; returns them."""
+        with self._lock:
+            desks = [session.desk for session in self._sessions.values()]
+        files = {path for desk in desks if desk is not None for path in desk.files}
+        mine = {path for path in files if path.is_relative_to(self._projects)}
+        if self.settings.keep_days is not None:
+            mark_used(mine, now_s=self._wall_clock())
+        return mine
+
+    def _remove_unused(self) -> None:
+        if self.settings.keep_days is None:
+            return
+        in_use, base = self.note_use(), self._projects
+        oldest_s = self._wall_clock() - self.settings.keep_days * _DAY_S
+        if self.settings.shared_projects:
+            remove_unused([base], oldest_s=oldest_s, in_use=in_use)
+            return
+        owners = [path for path in base.glob("*") if _OWNER.fullmatch(path.name) and path.is_dir()]
+        remove_unused(owners, oldest_s=oldest_s, in_use=in_use)
+        for folder in owners:
+            with suppress(OSError):  # not empty
+                folder.rmdir()
 
     def _sweep_regularly(self) -> None:
         while not self._stopped.wait(30):
