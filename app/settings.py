@@ -101,7 +101,7 @@ def read_settings(
     if values["shared_projects"] is None:
         # Whoever listens on this machine only is alone on it.
         values["shared_projects"] = values["host"] in (None, "localhost", "127.0.0.1", "::1")
-    if values["keep_days"] is None and environment.get("SPACE_ID"):
+    if values["keep_days"] is None and environment.get("SPACE_ID") and not values.get("auth"):
         values["keep_days"] = SPACE_KEEP_DAYS
     if values["keep_days"] == math.inf:
         values["keep_days"] = None

@@ -149,7 +149,7 @@ class Workspace:
 
     @property
     def _projects(self) -> Path:
-        return self.settings.projects or self._root / "projects"
+        return (self.settings.projects or self._root / "projects").resolve()
 
     def open_session(self, page: str, *, owner: str = "", author: str = "me") -> Session:
         """A new session for a page that Gradio knows by the given hash."""
@@ -203,7 +203,7 @@ class Workspace:
         with self._lock:
             desks = [session.desk for session in self._sessions.values()]
         files = {path for desk in desks if desk is not None for path in desk.files}
-        mine = {path for path in files if path.is_relative_to(self._projects)}
+        mine = {path for path in map(Path.resolve, files) if path.is_relative_to(self._projects)}
         if self.settings.keep_days is not None:
             mark_used(mine, now_s=self._wall_clock())
         return mine

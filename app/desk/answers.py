@@ -70,7 +70,8 @@ def _review(workspace: Workspace, session: Session, fields: Mapping[str, Any]) -
 
 def _projects(workspace: Workspace, session: Session, fields: Mapping[str, Any]) -> Json:
     shelf, what = workspace.shelf(session.owner), parse_text(fields, "do")
-    reply: Json = {"ok": True}
+    keep_days = workspace.settings.keep_days
+    reply: Json = {"ok": True} if keep_days is None else {"ok": True, "keep_days": keep_days}
     if what == "rename":
         shelf.rename(parse_text(fields, "project"), parse_text(fields, "name"))
         if session.desk is not None:

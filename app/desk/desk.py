@@ -42,6 +42,7 @@ class Desk:
     def __init__(self, store: Store, review: ReviewSession, *, tab: str) -> None:
         self.store, self.review, self.tab = store, review, tab
         self.name = store.name
+        self.files = {store.path, *(video.path for video in store.videos())}
         self.serial = 0
         self._shown: dict[int, ReviewedTrack] = {}
         self._suggestion: Suggestion | None = None

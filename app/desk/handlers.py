@@ -128,6 +128,7 @@ def _show_project(workspace: Workspace, session: Session, store: Store, video: V
         _restore_poses(clip, store, track_id)
     session.choose(min(clip.tracks, default=None))
     session.open_desk(_make_desk(workspace, session, clip, store))
+    workspace.note_use()
     return f"{store.name} is open. Press Edit to correct poses."
 
 

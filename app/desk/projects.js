@@ -3,17 +3,20 @@
 const panel = element.querySelector('.dp-projects'), list = panel.querySelector('.dp-list');
 const openName = panel.querySelector('.dp-open-name'), gone = panel.querySelector('.dp-gone'), note = panel.querySelector('.dp-note');
 const ABOUT = note.textContent;
-let open = null, deleted = null, shownFor = null;
+let open = null, deleted = null, shownFor = null, about = ABOUT;
+
+const limit = (days) => `What is not used for ${days === 1 ? 'a day' : days < 1 ? `${Math.round(24 * days)} hours` : `${days} days`} is deleted here, with its video: download what you want to keep.`;
 
 const session = () => window.diffpose?.state.session;
 
 async function ask(what, fields = {}) {
   if (!session()) return null;
   const reply = await Promise.resolve(server.projects({ session: session(), do: what, ...fields })).catch(() => null);
+  if (reply?.keep_days) about = `${ABOUT} ${limit(reply.keep_days)}`;
   const problem = reply ? reply.words : 'The server does not answer.';
   if (reply?.projects) list.replaceChildren(...reply.projects.map(line));
-  note.textContent = problem ?? ABOUT;
-  note.hidden = !problem && list.children.length > 0;
+  note.textContent = problem ?? about;
+  note.hidden = !problem && about === ABOUT && list.children.length > 0;
   return reply;
 }
 

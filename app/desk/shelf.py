@@ -24,7 +24,9 @@ from diffpose.review.library import (
 )
 from diffpose.review.store import Store
 
-_VIDEOS = "videos"
+VIDEOS = "videos"
+"""Folder below the projects, for videos that were uploaded."""
+
 _LONGEST_NAME = 80
 
 
@@ -135,7 +137,7 @@ class Shelf:
         video = videos[0]
         if self._may_open(video.path) and video.path.is_file():
             return video
-        kept = (self.folder / _VIDEOS).glob(f"{video.video_id}.*")
+        kept = (self.folder / VIDEOS).glob(f"{video.video_id}.*")
         for path in (*kept, *self._lent.glob(video.path.name)):
             found = replace(video, path=path)
             store.relink(video.video_id, found)
@@ -153,7 +155,7 @@ class Shelf:
     def _may_open(self, path: Path) -> bool:
         inside = any(
             path.resolve().is_relative_to(folder.resolve())
-            for folder in (self.folder / _VIDEOS, self._lent)
+            for folder in (self.folder / VIDEOS, self._lent)
         )
         return path.is_absolute() and (self._anywhere or inside)
 
@@ -171,7 +173,7 @@ class Shelf:
         """Where the video stays as long as the project: uploads go with their session."""
         if video.path.is_relative_to(self._lent):
             return video.path
-        folder = self.folder / _VIDEOS
+        folder = self.folder / VIDEOS
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{video.video_id}{video.path.suffix}"
         if not target.exists():

@@ -103,8 +103,14 @@ def restore_project(path: Path | str) -> Path:
     return _move(path, _free_path(path.parent.parent, path.stem))
 
 
+def files_of(path: Path) -> list[Path]:
+    """The project file and what SQLite keeps beside it."""
+    beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
+    return [file for file in (path, *beside) if file.exists()]
+
+
 def _describe(path: Path) -> ProjectInfo:
-    changed = [file.stat().st_mtime for file in _files(path)]
+    changed = [file.stat().st_mtime for file in files_of(path)]
     changed_at = datetime.fromtimestamp(max(changed), UTC)
     try:
         with Store(path, read_only=True) as store:
@@ -142,14 +148,8 @@ def _free_path(folder: Path, name: str) -> Path:
     return path
 
 
-def _files(path: Path) -> list[Path]:
-    """The project file and what SQLite keeps beside it."""
-    beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
-    return [file for file in (path, *beside) if file.exists()]
-
-
 def _move(path: Path, target: Path) -> Path:
     # The file goes last: if the others fail to move, the project is still whole where it is.
-    for file in reversed(_files(path)):
+    for file in reversed(files_of(path)):
         file.rename(target.with_name(target.name + file.name.removeprefix(path.name)))
     return target
