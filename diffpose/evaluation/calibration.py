@@ -261,6 +261,40 @@ def refit(
     return Calibration(groups, calibration.measured)
 
 
+def refit_together(
+    calibration: Calibration,
+    predictions: Predictions,
+    truths: NDArray[np.floating],
+    *,
+    prior_count: float,
+) -> Calibration:
+    """As `refit`, but one scale and one shift for all groups: for material of a few frames.
+
+    Args:
+        calibration: The prior.
+        predictions: Poses *after* ``calibration``.
+        truths: (N, K, 2), NaN where not known.
+        prior_count: Keypoints that the prior weighs.
+    """
+    miss, hit = log_miss(predictions, truths), within(predictions, truths)
+    own = _logit(predictions.confidence)
+    known, judged = np.isfinite(miss), np.isfinite(hit) & np.isfinite(own)
+    if not known.any():
+        return calibration
+    count, total = int(known.sum()), int(judged.sum())
+    wider = float(np.quantile(miss[known], LEVEL, method="higher")) * count / (prior_count + count)
+    surer = _common_shift(own[judged], hit[judged]) * total / (prior_count + total)
+    groups = dict(calibration.groups)
+    for name in group_columns(predictions.skeleton):
+        old = groups.get(name, GroupMap(0, tuple(_IDENTITY), tuple(_IDENTITY)))
+        groups[name] = GroupMap(
+            old.count,
+            (old.width[0] + wider, *old.width[1:]),
+            (old.confidence[0] + surer, *old.confidence[1:]),
+        )
+    return Calibration(groups, calibration.measured)
+
+
 def _usable(
     x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.bool_]:

@@ -80,6 +80,16 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     # No table changes: older programs must not open what they would not understand.
     ("one event hides or shows a keypoint in several frames", ()),
+    (
+        "tensors of the model that were adapted to the project",
+        (
+            """CREATE TABLE adaptations (
+                adaptation_id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL,
+                base TEXT NOT NULL, made_at TEXT NOT NULL, report TEXT NOT NULL,
+                earlier TEXT NOT NULL, tensors BLOB NOT NULL, in_force INTEGER NOT NULL
+            )""",
+        ),
+    ),
 )
 Clock = Callable[[], datetime]
 

@@ -24,6 +24,7 @@ from diffpose.review.events import (
     frames_of,
     undo_stacks,
 )
+from diffpose.review.learning import Learned, learn, restated
 from diffpose.review.migrations import Clock
 from diffpose.review.queue import ReviewItem, clicks_left, order
 from diffpose.review.store import Store
@@ -91,6 +92,8 @@ class ReviewSession:
         self._loaded = -1
         self._tracks: dict[int, LoadedTrack] = {}
         self._queues: dict[tuple[int, float], tuple[ReviewedTrack, list[ReviewItem]]] = {}
+        self._learned: tuple[list[ReviewedTrack], Learned] = ([], Learned())
+        self._stated: dict[int, tuple[ReviewedTrack, Learned, ReviewedTrack]] = {}
 
     @property
     def revision(self) -> int:
@@ -115,9 +118,28 @@ class ReviewSession:
         return self.store.video_of(track_id)
 
     def reviewed(self, track_id: int) -> ReviewedTrack:
-        """A track with all corrections; the same object until something changes it."""
+        """A track with all corrections; the same object until something changes it.
+
+        What is still predicted states the uncertainty that `learned` has found.
+        """
         with self._lock:
-            return self._track(track_id).reviewed()
+            track, learned = self._track(track_id), self.learned()
+            raw, known = track.reviewed(), self._stated.get(track_id)
+            if known is None or known[0] is not raw or known[1].calibration != learned.calibration:
+                stated = restated(raw, learned.calibration)
+                known = self._stated[track_id] = raw, learned, stated
+            return known[2]
+
+    def learned(self) -> Learned:
+        """What confirmed frames say of the stated uncertainty; it follows from the log alone."""
+        with self._lock:
+            tracks = [self._track(track_id) for track_id in self.track_ids]
+            raw = [track.reviewed() for track in tracks]
+            before, learned = self._learned
+            if len(raw) != len(before) or any(a is not b for a, b in zip(raw, before, strict=True)):
+                learned = learn(tracks)
+                self._learned = raw, learned
+            return learned
 
     def apply(self, action: Action, seen_revision: int | None = None, *, tab: str = "") -> Change:
         """Do one action; it is on the disk when this returns.
@@ -319,6 +341,7 @@ class ReviewSession:
                 video=self.store.video_of(track_id),
                 revision=self.store.prediction_revisions(track_id)[-1],
                 events=self._events,
+                models=self.store.models.made(track_id),
             )
         return self._tracks[track_id]
 

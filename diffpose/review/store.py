@@ -41,6 +41,7 @@ from diffpose.review.events import (
     undo_stacks,
 )
 from diffpose.review.migrations import Clock, utc_now
+from diffpose.review.models import Models
 
 
 class Store:
@@ -61,6 +62,7 @@ class Store:
         self.read_only = read_only
         self._clock = clock
         self._database = Database(self.path, clock=clock, read_only=read_only)
+        self.models = Models(self._database, clock=clock)
         self._actions: dict[int, Action] = {}  # by event id: events never change
 
     def __enter__(self) -> Store:
@@ -366,15 +368,10 @@ class Store:
             "INSERT INTO events (revision, track_id, author, made_at, kind, action, tab) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                revision,
-                action.track_id,
-                author,
-                now.isoformat(),
-                kind_of(action),
-                json.dumps(to_dict(action), allow_nan=False),
-                tab,
+                revision, action.track_id, author, now.isoformat(), kind_of(action),
+                json.dumps(to_dict(action), allow_nan=False), tab,
             ),
-        )
+        )  # fmt: skip
         return Event(event_id, revision, author, now, action, tab)
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from diffpose.errors import ProjectError
 from diffpose.poses import PoseSequence, VideoInfo
 from diffpose.review.corrections import Folding, ReviewedTrack, with_sides_only
-from diffpose.review.events import Action, CopyPrevious, Event, MoveBody, Swap, active
+from diffpose.review.events import (
+    Action,
+    Confirm,
+    CopyPrevious,
+    Event,
+    MoveBody,
+    Swap,
+    Unconfirm,
+    active,
+)
 
 
 class LoadedTrack:
@@ -23,6 +32,7 @@ class LoadedTrack:
         video: Where.
         revision: Of the predictions.
         events: The project's log so far.
+        models: The weights of all predictions of the track, by revision.
     """
 
     def __init__(
@@ -32,7 +42,9 @@ class LoadedTrack:
         video: VideoInfo,
         revision: int,
         events: Iterable[Event],
+        models: Mapping[int, str] | None = None,
     ) -> None:
+        self._models = dict(models or {})
         self.predictions = predictions
         self.video = video
         self.revision = revision
@@ -61,6 +73,26 @@ class LoadedTrack:
         if np.array_equal(frames, self.predictions.frames) and not self.swapped(frames).any():
             return self.predictions
         return with_sides_only(self.predictions, self._events, frames=frames)
+
+    def judged(self) -> NDArray[np.bool_]:
+        """(N,) rows of `reviewed` that were confirmed on what the present model says there.
+
+        A confirmed pose keeps its prediction when the model changes, and then tells of the old one.
+        """
+        model: dict[int, str | None] = {}
+        for event in active(self._events):
+            if isinstance(event.action, Confirm | Unconfirm):
+                confirmed = isinstance(event.action, Confirm)
+                model |= dict.fromkeys(
+                    event.action.frames, self._model_at(event.revision) if confirmed else None
+                )
+        present = self._model_at(self.revision)
+        frames = [frame for frame, made_by in model.items() if made_by == present]
+        return np.asarray(np.isin(self.reviewed().poses.frames, frames))
+
+    def _model_at(self, revision: int) -> str:
+        known = [r for r in self._models if r <= revision]
+        return self._models[max(known)] if known else ""
 
     def swapped(self, frames: NDArray[np.integer]) -> NDArray[np.bool_]:
         """(N,) frames whose sides the reviewer has exchanged, an odd number of times."""

@@ -1,0 +1,80 @@
+"""Which models made a project's predictions, and the tensors that were adapted to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from diffpose.review.database import Database
+from diffpose.review.migrations import Clock
+
+
+@dataclass(frozen=True)
+class AdaptedModel:
+    """Some of a model's tensors, fine-tuned on a project's corrections.
+
+    Attributes:
+        name: Hash of the tensors.
+        base: Hash of the weights that they belong to; useless with any other.
+        tensors: The bytes of a safetensors file.
+        report: What was measured, JSON values.
+        earlier: Revision of each track's predictions before, by track: where a return leads.
+    """
+
+    name: str
+    base: str
+    tensors: bytes
+    report: Mapping[str, Any] = field(default_factory=dict)
+    earlier: Mapping[int, int] = field(default_factory=dict)
+
+
+class Models:
+    """The models of one project; part of its `Store`."""
+
+    def __init__(self, database: Database, *, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+
+    def made(self, track_id: int) -> dict[int, str]:
+        """The weights that made a track's predictions, by revision; empty where unknown."""
+        rows = self._database.all(
+            "SELECT revision, provenance FROM predictions WHERE track_id = ? ORDER BY revision",
+            track_id,
+        )
+        made = ((int(revision), json.loads(text)) for revision, text in rows)
+        return {revision: values["weights"] if values else "" for revision, values in made}
+
+    def adapted(self) -> AdaptedModel | None:
+        """The adapted tensors in force; None if the model is used as it is shipped."""
+        rows = self._database.all(
+            "SELECT name, base, tensors, report, earlier FROM adaptations "
+            "WHERE in_force = 1 ORDER BY adaptation_id DESC LIMIT 1"
+        )
+        if not rows:
+            return None
+        name, base, tensors, report, earlier = rows[0]
+        revisions = {int(track): int(revision) for track, revision in json.loads(earlier).items()}
+        return AdaptedModel(name, base, bytes(tensors), json.loads(report), revisions)
+
+    def adapt(self, model: AdaptedModel) -> None:
+        """Put adapted tensors in force; those before them are kept, but no longer in force."""
+        with self._database.transaction():
+            self._database.execute("UPDATE adaptations SET in_force = 0")
+            self._database.execute(
+                "INSERT INTO adaptations (name, base, made_at, report, earlier, tensors, in_force) "
+                "VALUES (?, ?, ?, ?, ?, ?, 1)",
+                (
+                    model.name,
+                    model.base,
+                    self._clock().isoformat(),
+                    json.dumps(dict(model.report), allow_nan=False),
+                    json.dumps({str(track): at for track, at in model.earlier.items()}),
+                    model.tensors,
+                ),
+            )
+
+    def use_shipped(self) -> None:
+        """No adapted tensors are in force any more."""
+        with self._database.transaction():
+            self._database.execute("UPDATE adaptations SET in_force = 0")
