@@ -276,15 +276,25 @@ class Session:
         self.cancel = threading.Event()
         self.job_lock = threading.Lock()
         self.touched_s = 0.0
+        self._past: Path | None = None
+        self._gone: Path | None = None
 
     def replace_clip(self, clip: Clip | None) -> None:
-        """Show another clip; the old one's files go, its project stays."""
+        """Show another clip; the old one's files go soon (`tidy`), its project stays."""
         self.close_desk()
         old, self.clip = self.clip, clip
         self.person, self.revision = None, self.revision + 1
         if old is not None:
             old.video.close()
-            shutil.rmtree(old.folder, ignore_errors=True)
+            # The page asks for them until it has heard of the new clip.
+            self.tidy()
+            self._past = old.folder
+
+    def tidy(self) -> None:
+        """Delete, at the second call, the files of the clip before this one."""
+        gone, self._gone, self._past = self._gone, self._past, None
+        if gone is not None:
+            shutil.rmtree(gone, ignore_errors=True)
 
     def open_desk(self, desk: Desk) -> None:
         """Work on a project."""

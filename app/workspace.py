@@ -194,8 +194,11 @@ class Workspace:
             ]
             for session in ended:
                 del self._sessions[session.session_id]
+            going_on = list(self._sessions.values())
         for session in ended:
             session.remove()
+        for session in going_on:
+            session.tidy()
         self._remove_unused()
 
     def note_use(self) -> set[Path]:

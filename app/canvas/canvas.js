@@ -16,10 +16,11 @@ const S = {
   view: { scale: 1, x: 0, y: 0, fitted: true }, errors: [],
 };
 const heats = new Map();
+let leaving = new AbortController(); // ends what is being fetched for a clip when another comes
 let store = null, draft = null, redraw = 0, wanted = 0, pumping = false, stalePicture = true;
 
 const fileUrl = (path) => `gradio_api/file=${path}`;
-const fetchJson = async (path) => { const r = await fetch(fileUrl(path)); if (!r.ok) throw new Error(path); return r.json(); };
+const fetchJson = async (path) => { const r = await fetch(fileUrl(path), { signal: leaving.signal }); if (!r.ok) throw new Error(path); return r.json(); };
 const announce = (name, detail) => window.dispatchEvent(new CustomEvent(`diffpose:${name}`, { detail }));
 const live = createLive((wish) => server.resample(wish), onLiveAnswer);
 
@@ -41,7 +42,9 @@ async function onView() {
   S.busy = view.job.running;
   if (S.busy && E.on) setEdit(false);
   showTools();
-  await Promise.all([readTracks(view.tracks), readPoses(view.poses)]).catch((error) => S.errors.push(String(error)));
+  const { id } = S.clip;
+  await Promise.all([readTracks(view.tracks), readPoses(view.poses)]).catch(troubleOf(id));
+  if (S.clip?.id !== id) return;
   if (S.project && !S.busy && S.stamp !== S.project.stamp) {
     S.stamp = S.project.stamp;
     if (desk.state.project !== S.project.id) desk.open(S.project.id);
@@ -66,7 +69,11 @@ function showStatus(view) {
   if (view.job.fraction === null) bar.removeAttribute('value'); else bar.value = view.job.fraction;
 }
 
+// What fails for a clip that is shown no more is no trouble: its files go.
+const troubleOf = (id) => (error) => { if (S.clip?.id === id) S.errors.push(String(error)); };
+
 function openClip(clip) {
+  leaving.abort(); leaving = new AbortController();
   store?.close(); live.forget(); stop();
   Object.assign(S, { clip: clip && { ...clip }, tracks: [], tracksUrl: '', truth: null, poses: new Map(), frame: 0, shown: -1, armed: false, times: [0], stamp: '' });
   openProject(null); heats.clear(); wanted = 0;
@@ -76,7 +83,7 @@ function openClip(clip) {
     stage.style.aspectRatio = `${clip.width} / ${Math.max(clip.height, clip.width / 2.4)}`;
     store = createFrameStore(fileUrl(clip.url), clip.frames, paintSoon);
     const id = clip.id;
-    fetchJson(clip.times).then((data) => { if (S.clip?.id === id) { S.times = data.times; S.truth = data.truth; tellPoses(); showTime(); paintSoon(); } });
+    fetchJson(clip.times).then((data) => { if (S.clip?.id === id) { S.times = data.times; S.truth = data.truth; tellPoses(); showTime(); paintSoon(); } }).catch(troubleOf(id));
   }
   fit(); tellPoses();
 }

@@ -98,9 +98,10 @@ function drawBox(ctx, at, box, label, { chosen = false, handles = false } = {}) 
   ctx.strokeRect(x1, y1, x2 - x1, y2 - y1); ctx.setLineDash([]);
   if (label) {
     ctx.font = '600 13px system-ui, sans-serif';
-    const width = ctx.measureText(label).width + 14, top = y1 >= 22 ? y1 - 22 : y1;
-    ctx.fillStyle = chosen ? '#fff' : 'rgba(0,0,0,.7)'; ctx.fillRect(x1 - 1, top, width, 22);
-    ctx.fillStyle = chosen ? '#111' : '#fff'; ctx.textBaseline = 'middle'; ctx.fillText(label, x1 + 6, top + 11.5);
+    const width = ctx.measureText(label).width + 14, top = y1 >= 22 ? y1 - 22 : y1, room = ctx.canvas.clientWidth;
+    const left = x2 > 0 && x1 < room ? Math.max(0, Math.min(room - width, x1 - 1)) : x1 - 1; // not past the picture's sides
+    ctx.fillStyle = chosen ? '#fff' : 'rgba(0,0,0,.7)'; ctx.fillRect(left, top, width, 22);
+    ctx.fillStyle = chosen ? '#111' : '#fff'; ctx.textBaseline = 'middle'; ctx.fillText(label, left + 7, top + 11.5);
   }
   if (handles) {
     for (const [x, y] of handlesOf([x1, y1, x2, y2])) {

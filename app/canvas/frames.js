@@ -4,6 +4,7 @@
 const AHEAD = 240, BEHIND = 60, KEEP = 900, FETCHERS = 6, BITMAPS = 24, DECODE_AHEAD = 8;
 
 function createFrameStore(url, count, onFetched) {
+  const leaving = new AbortController();
   const blobs = new Map(), pending = new Map(), bitmaps = new Map(), decoding = new Map();
   let ready = 0, centre = 0, busy = 0, closed = false, shown = -1, direction = 1;
 
@@ -12,7 +13,7 @@ function createFrameStore(url, count, onFetched) {
   function fetchBlob(index) {
     if (blobs.has(index)) return Promise.resolve(blobs.get(index));
     if (pending.has(index)) return pending.get(index);
-    const job = fetch(address(index)).then((response) => {
+    const job = fetch(address(index), { signal: leaving.signal }).then((response) => {
       if (!response.ok) throw new Error(`frame ${index}: ${response.status}`);
       return response.blob();
     }).then((blob) => { blobs.set(index, blob); evict(); onFetched(); return blob; })
@@ -80,7 +81,7 @@ function createFrameStore(url, count, onFetched) {
     fetchedFraction: () => (count ? blobs.size / Math.min(count, KEEP) : 0),
     bitmap: decode,
     close() {
-      closed = true;
+      closed = true; leaving.abort();
       for (const picture of bitmaps.values()) picture.close();
       bitmaps.clear(); blobs.clear();
     },

@@ -42,6 +42,9 @@ function drawNames(ctx, at, skeleton, pose, { chosen, hover, all }) {
     const [x, y] = at(row[0], row[1]), text = words(skeleton.keypoints[k]), width = ctx.measureText(text).width + 10;
     const must = k === chosen || k === hover;
     const places = [[x + 13, y - 9], [x - 13 - width, y - 9], [x - width / 2, y - 30], [x - width / 2, y + 13]];
+    const room = ctx.canvas.clientWidth;
+    if (x < 0 || x > room) continue;
+    for (const place of places) place[0] = Math.max(2, Math.min(room - width - 2, place[0])); // not past the picture's sides
     const free = places.find(([left, top]) => !taken.some(([x1, y1, x2, y2]) => left < x2 && left + width > x1 && top < y2 && top + 18 > y1));
     if (!free && !must) continue;
     const [left, top] = free ?? places[0];

@@ -53,7 +53,7 @@ function draw(Plotly) {
     font, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)', showlegend: false,
     height: 130 + 14 * names.length + 40, margin: { l: 112, r: 70, t: 26, b: 40 },
     hovermode: 'closest', dragmode: false,
-    title: { text: `90 % radius of the ${chosen}, in pixels`, x: 0, xref: 'paper', xanchor: 'left', y: 0.985, yanchor: 'top', font: { size: 13, color: text } },
+    title: { text: `90 % radius of the ${chosen}${plot.clientWidth < 480 ? ', px' : ', in pixels'}`, x: 0, xref: 'paper', xanchor: 'left', y: 0.985, yanchor: 'top', font: { size: 13, color: text } },
     xaxis: { ...axis, anchor: 'y2', title: { text: 'seconds', standoff: 6 }, range: x.length > 1 ? [x[0], x[x.length - 1]] : undefined },
     yaxis: { ...axis, domain: [0.76, 1], rangemode: 'tozero', nticks: 4 },
     yaxis2: { ...axis, domain: [0, 0.7], autorange: 'reversed', tickfont: { size: 11 }, gridcolor: 'rgba(0,0,0,0)', tickmode: 'array', tickvals: names, ticktext: names.map((name, i) => (i === data.joint ? `<b>${name}</b>` : name)) },

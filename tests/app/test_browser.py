@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,26 @@ def test_cancelling_keeps_the_finished_frames(page: Any, served: Served) -> None
     kept = page.evaluate("window.diffpose.state.poses.get(0).byFrame.size")
     assert 0 < kept < NUM_FRAMES
     assert page.locator("#export-csv").is_enabled()
+
+
+def test_another_video_while_one_is_read_asks_for_nothing_that_is_gone(
+    page: Any, served: Served, clip_path: Path, tmp_path: Path
+) -> None:
+    refused: list[str] = []
+    page.on("response", lambda r: refused.append(r.url) if r.status >= 400 else None)
+    page.goto(served.url)
+    page.wait_for_function("window.diffpose?.state.clip")
+    first = page.evaluate("window.diffpose.state.clip.id")
+    other = shutil.copyfile(clip_path, tmp_path / "other.mp4")
+
+    page.set_input_files("input[type=file][accept*='.mp4']", other)
+
+    page.wait_for_function(
+        f"window.diffpose.state.clip.id !== '{first}' && window.diffpose.state.shown === 0"
+        f" && {READY}"
+    )
+    assert refused == []
+    assert page.evaluate("window.diffpose.state.errors") == []
 
 
 def test_a_text_file_named_mp4_gets_one_clear_sentence(

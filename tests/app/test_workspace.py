@@ -61,6 +61,25 @@ def test_an_idle_session_goes_with_its_files(workspace: Workspace, clock: Clock)
         workspace.session(session.session_id)
 
 
+def test_a_page_can_read_the_clip_before_until_it_has_heard_of_the_new_one(
+    workspace: Workspace,
+) -> None:
+    workspace._stopped.set()  # only this test sweeps
+    session = workspace.open_session("a")
+    finish(handlers.open_example(workspace, session, "Two people"))
+    assert session.clip is not None
+    first = session.clip.folder
+
+    finish(handlers.open_example(workspace, session, "Two people"))
+    second = session.clip.folder
+    workspace.sweep()
+    assert (first / "times.json").exists()
+
+    workspace.sweep()
+    assert not first.exists()
+    assert (second / "times.json").exists()
+
+
 def test_a_closed_page_is_kept_for_a_moment_only(workspace: Workspace, clock: Clock) -> None:
     session = workspace.open_session("a")
     workspace.page_closed("a")
