@@ -19,38 +19,69 @@ function loadPlotly() {
 }
 
 const fade = (hex, alpha) => `rgba(${[1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)).join(',')},${alpha})`;
+const colourOf = ({ colour }) => COLOURS[colour] ?? COLOURS.centre;
+const axesOf = ({ row }) => ({ xaxis: 'x', yaxis: row ? `y${row + 1}` : 'y' });
+const escaped = (words) => words.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+
+// The rows say which joint; the legend says which side and session, each once.
+function legendOf(curve, seen) {
+  const side = { left: 'left', right: 'right' }[curve.colour];
+  const name = [side ?? curve.label, curve.dashed ? 'second session' : ''].filter(Boolean).join(', ');
+  const shown = !seen.has(name);
+  seen.add(name);
+  return { name, legendgroup: name, showlegend: shown };
+}
 
 function tracesOf(value) {
-  const traces = [];
+  const traces = [], seen = new Set();
   for (const curve of value.curves) {
-    const colour = COLOURS[curve.colour] ?? COLOURS.centre, axes = { xaxis: 'x', yaxis: curve.row ? `y${curve.row + 1}` : 'y' };
+    const colour = colourOf(curve), axes = axesOf(curve), legend = legendOf(curve, seen);
+    if (value.dates) { traces.push({ ...datedTrace(curve, colour), ...axes, ...legend }); continue; }
     const band = { type: 'scatter', mode: 'lines', x: curve.t, line: { width: 0 }, hoverinfo: 'skip', showlegend: false, connectgaps: false, ...axes };
-    traces.push({ ...band, y: curve.low }, { ...band, y: curve.high, fill: 'tonexty', fillcolor: fade(colour, 0.18) });
-    traces.push({ type: 'scatter', mode: 'lines', x: curve.t, y: curve.v, name: curve.label, connectgaps: false, ...axes,
+    traces.push({ ...band, y: curve.low }, { ...band, y: curve.high, fill: 'tonexty', fillcolor: fade(colour, curve.dashed ? 0.1 : 0.18) });
+    traces.push({ type: 'scatter', mode: 'lines', x: curve.t, y: curve.v, connectgaps: false, ...axes, ...legend,
       line: { color: colour, width: 2, dash: curve.dashed ? 'dash' : 'solid' }, customdata: curve.t.map((_, i) => curve.half[i]),
-      hovertemplate: `${curve.label}<br>%{y:.1f} ± %{customdata:.1f} ${curve.unit}<br>%{x:.2f} s<extra></extra>` });
+      hovertemplate: `${escaped(curve.label)}<br>%{y:.1f} \u00b1 %{customdata:.1f} ${curve.unit}<br>%{x:.2f} s<extra></extra>` });
     if (curve.filled.some(Boolean)) traces.push({ type: 'scatter', mode: 'lines', x: curve.t, y: curve.v.map((v, i) => (curve.filled[i] ? v : null)),
-      name: 'interpolated', line: { color: '#000', width: 2, dash: 'dot' }, showlegend: false, hoverinfo: 'skip', ...axes });
+      name: 'interpolated', legendgroup: 'interpolated', showlegend: !seen.has('interpolated') && Boolean(seen.add('interpolated')), line: { color: '#000', width: 2, dash: 'dot' }, hoverinfo: 'skip', ...axes });
   }
   return traces;
 }
 
+// A number over the sessions: points with their intervals, not a curve with a band.
+const datedTrace = (curve, colour) => ({
+  type: 'scatter', mode: 'lines+markers', x: curve.t, y: curve.v, line: { color: colour, width: 1.5, dash: 'dot' }, marker: { size: 9 },
+  error_y: { type: 'data', symmetric: false, array: curve.v.map((v, i) => curve.high[i] - v), arrayminus: curve.v.map((v, i) => v - curve.low[i]), thickness: 2, width: 6 },
+  text: curve.words, hovertemplate: `${escaped(curve.label)}<br>%{x}<br>%{text}<extra></extra>`,
+});
+
+// Events as lines; at the foot of a row a bar where the two sessions probably differ.
+const shapesOf = (value) => [
+  ...value.events.map(({ t }) => ({ type: 'line', xref: 'x', yref: 'paper', x0: t, x1: t, y0: 0, y1: 1, line: { width: 1, color: '#888', dash: 'dot' } })),
+  ...(value.real ?? []).map((bar) => ({ type: 'rect', xref: 'x', yref: `${axesOf(bar).yaxis} domain`, x0: bar.from, x1: bar.to, y0: bar.colour === 'right' ? 0 : 0.045, y1: bar.colour === 'right' ? 0.04 : 0.085, line: { width: 0 }, fillcolor: colourOf(bar) })),
+];
+
+const wordsOf = (value, tops) => [
+  ...value.events.map(({ t, label }) => ({ x: t, xref: 'x', y: 0, yref: 'paper', yanchor: 'bottom', text: escaped(label), showarrow: false, textangle: -90, font: { size: 10 }, xanchor: 'right' })),
+  ...value.rows.map(({ title }, i) => ({ x: 0, xref: 'paper', y: tops[i], yref: 'paper', xanchor: 'left', yanchor: 'bottom', text: `<b>${escaped(title)}</b>`, showarrow: false, font: { size: 12 } })),
+];
+
 function layoutOf(value) {
   const style = getComputedStyle(wrap), text = style.color, rows = value.rows.length;
   const dark = document.body.classList.contains('dark') || document.documentElement.classList.contains('dark');
-  const grid = dark ? 'rgba(255,255,255,.13)' : 'rgba(0,0,0,.1)', gap = rows > 1 ? 0.035 : 0;
+  const grid = dark ? 'rgba(255,255,255,.13)' : 'rgba(0,0,0,.1)', height = ROW * rows + 84, plotted = height - 84;
+  const tops = value.rows.map((_, i) => 1 - i / rows - (i ? 26 / plotted : 0));
   const axis = { gridcolor: grid, zeroline: false, linecolor: grid, fixedrange: true };
+  const dates = value.dates ? { type: 'date', tickformat: '%-d %b %Y', tickvals: value.dates } : { title: { text: 'seconds', standoff: 6 } };
   const layout = {
     font: { family: 'system-ui, sans-serif', size: 12, color: text }, paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
-    height: ROW * rows + 70, margin: { l: 64, r: 16, t: 26, b: 40 }, hovermode: 'closest', dragmode: false, showlegend: true,
-    legend: { orientation: 'h', y: 1, yanchor: 'bottom', x: 0 },
-    xaxis: { ...axis, anchor: rows > 1 ? `y${rows}` : 'y', title: { text: 'seconds', standoff: 6 } },
-    shapes: value.events.map((event) => ({ type: 'line', xref: 'x', yref: 'paper', x0: event.t, x1: event.t, y0: 0, y1: 1, line: { width: 1, color: '#888', dash: 'dot' } })),
-    annotations: value.events.map((event) => ({ x: event.t, xref: 'x', y: 0, yref: 'paper', yanchor: 'bottom', text: event.label, showarrow: false, textangle: -90, font: { size: 10 }, xanchor: 'right' })),
+    height, margin: { l: 58, r: 16, t: 44, b: 40 }, hovermode: 'closest', dragmode: false, showlegend: true,
+    legend: { orientation: 'h', y: 1 + 18 / plotted, yanchor: 'bottom', x: 1, xanchor: 'right', itemclick: false, itemdoubleclick: false },
+    xaxis: { ...axis, anchor: rows > 1 ? `y${rows}` : 'y', ...dates },
+    shapes: shapesOf(value), annotations: wordsOf(value, tops),
   };
   value.rows.forEach((row, i) => {
-    const top = 1 - i / rows, bottom = 1 - (i + 1) / rows;
-    layout[i ? `yaxis${i + 1}` : 'yaxis'] = { ...axis, domain: [bottom + gap, top - (i ? gap : 0)], title: { text: row.unit, standoff: 4 }, nticks: 5 };
+    layout[i ? `yaxis${i + 1}` : 'yaxis'] = { ...axis, domain: [1 - (i + 1) / rows, tops[i]], title: { text: row.unit, standoff: 4 }, nticks: 5 };
   });
   return layout;
 }
@@ -69,7 +100,7 @@ function draw() {
 
 function moveCursor() {
   const layout = plot._fullLayout;
-  cursor.hidden = !shown || plot.hidden || !layout?.xaxis?._length;
+  cursor.hidden = !shown || shown.dates || plot.hidden || !layout?.xaxis?._length;
   if (cursor.hidden) return;
   cursor.style.transform = `translateX(${layout.xaxis._offset + layout.xaxis.d2p(time)}px)`;
   cursor.style.height = `${layout.height - layout.margin.b}px`;
@@ -77,7 +108,7 @@ function moveCursor() {
 
 function seek(event) {
   const axis = plot._fullLayout?.xaxis;
-  if (!axis?._length || !shown) return;
+  if (!axis?._length || !shown || shown.dates) return;
   const x = event.clientX - plot.getBoundingClientRect().left - axis._offset;
   if (x < -6 || x > axis._length + 6) return;
   const wanted = axis.p2d(x);

@@ -168,6 +168,7 @@ class ComparePanel:
         drawn = views.chart_view(
             [c for c in measured.curves if c.known], plotly=self.plotly, events=measured.events,
             others=later,
+            differences=found.curves,
         )  # fmt: skip
         kinds = handlers.shared_events(measured, second.measured)
         names = [name for _, name in kinds]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from app.handlers import provenance_of
 from app.session import Clip, Session
 from app.workspace import Workspace
 from diffpose.errors import InputError
+from diffpose.formats.atomic import atomic_write
+from diffpose.formats.common import read_json
 from diffpose.formats.exporting import EXPORT_FORMATS, export_sequences, preview_export
 from diffpose.kinematics import (
     JOINT_ANGLES,
@@ -31,8 +34,16 @@ from diffpose.kinematics.compare import (
     offset_by_event,
 )
 from diffpose.kinematics.scale import scale_from_height
+from diffpose.kinematics.table import to_csv
+from diffpose.kinematics.trends import DatedSession, Trend, find_trends, parse_date
 from diffpose.poses import PoseSequence
-from diffpose.report.content import ReportContent, choose_moments, describe_making, joint_of
+from diffpose.report.content import (
+    ReportContent,
+    change_rows,
+    choose_moments,
+    describe_making,
+    joint_of,
+)
 from diffpose.report.html import write_html
 from diffpose.report.pdf import write_pdf
 from diffpose.report.pictures import picture_moments
@@ -166,6 +177,39 @@ def event_at(session: Session, frame: int, kind: str, side: str) -> Event:
     return Event(word, side, time_s, time_s - half, time_s + half, frame)
 
 
+def save_session(session: Session, taken: Taken | None, date: str) -> list[Path]:
+    """The measurements as JSON, to compare later, and as a table, in the downloads."""
+    measured, clip = still_true(session, taken), session.clip
+    assert clip is not None
+    dated = DatedSession(parse_date(date, "the recording"), clip.name, measured)
+    files = [_download(session, clip, f"{dated.date}.measured.{kind}") for kind in ("json", "csv")]
+    atomic_write(files[0], json.dumps(dated.to_dict()))
+    atomic_write(files[1], to_csv(measured))
+    return files
+
+
+def trends_of(
+    session: Session, taken: Taken | None, date: str, files: Sequence[Path]
+) -> tuple[Trend, ...]:
+    """Numbers over saved sessions, and the one that is measured now if it is still true."""
+    found = [_read_dated(path) for path in files]
+    if taken is not None and taken.of == state_of(session) and session.clip is not None:
+        now = DatedSession(parse_date(date, "the recording"), session.clip.name, taken.measurements)
+        saved = {json.dumps(s.measurements.to_dict()) for s in found}
+        if json.dumps(now.measurements.to_dict()) not in saved:
+            found.append(now)
+    return find_trends(found)
+
+
+def _read_dated(path: Path) -> DatedSession:
+    content = read_json(path)
+    if not isinstance(content, dict) or "quantities" not in content:
+        raise InputError(
+            f"{path.name} holds no measurements; save them with Save numbers in the first tab."
+        )
+    return DatedSession.from_dict(content, file_name=path.name)
+
+
 def shared_events(first: Measurements, second: Measurements) -> list[tuple[str, str]]:
     """Words and keys, ``kind:side``, of the events that both sessions have."""
     theirs = {(e.kind, e.side) for e in second.events}
@@ -227,7 +271,6 @@ def write_report(
     """The page in the session's folder of downloads."""
     clip, sequence = chosen_poses(workspace, session)
     measured = still_true(session, taken)
-    lines = () if comparison is None else tuple((q.label, q.text) for q in comparison.quantities)
     content = ReportContent(
         title=title.strip() or "Movement report",
         person=person.strip(),
@@ -236,7 +279,8 @@ def write_report(
         how=describe_making(provenance_of(workspace, clip), sequence, clip.info.fps),
         measurements=measured,
         remarks=remarks.strip(),
-        comparison=lines,
+        comparison=change_rows(comparison, measured, other) if comparison and other else (),
+        comparison_notes=comparison.notes if comparison else (),
         other=other,
     )
     moments = choose_moments(content.drawn(), measured)

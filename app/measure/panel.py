@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.measure.compare_panel import ComparePanel
 from app.measure.component import chart, tables
 from app.measure.handlers import Choices, Marked, Taken
 from app.measure.telling import QUIET, told
+from app.measure.trend_panel import TrendPanel
 from app.session import Session
 from app.workspace import Workspace
 from diffpose.errors import InputError
@@ -48,6 +50,8 @@ class MeasurePanel:
                     workspace, session, self.plotly, tab=tab, measured=self.measured,
                     choices=self.choices,
                 )  # fmt: skip
+                gr.Markdown("### Over more than two sessions")
+                TrendPanel(workspace, session, self.plotly, measured=self.measured, date=self.date)
             with gr.Tab("Report and export", id="report"):
                 self._report_tab()
             with gr.Tab("How far to trust it", id="trust"):
@@ -96,6 +100,16 @@ class MeasurePanel:
                     views.empty_chart(self.plotly, _NOTHING), elem_id="measure-chart"
                 )
                 self.numbers = tables(elem_id="measure-numbers")
+                with gr.Row(equal_height=True):
+                    self.date = gr.Textbox(
+                        lambda: date.today().isoformat(), label="Recorded on", max_lines=1,
+                        info="As 2026-03-31.", elem_id="measure-date", min_width=140,
+                    )  # fmt: skip
+                    self.save = gr.Button("Save numbers", elem_id="measure-save", min_width=140)
+                self.saved = gr.File(
+                    label="Numbers: JSON to compare later, CSV for a spreadsheet", visible=False,
+                    interactive=False, file_count="multiple", elem_id="measure-saved",
+                )  # fmt: skip
         self.frame = gr.Number(0, visible="hidden")
 
     def _report_tab(self) -> None:
@@ -154,6 +168,7 @@ class MeasurePanel:
             [self.session, self.measured, self.own_events, self.kind, self.side, self.frame],
             [self.own_events, self.marked, *shown], js=_FRAME, **QUIET,
         )  # fmt: skip
+        self.save.click(self.on_save, [self.session, self.measured, self.date], self.saved, **QUIET)
         self.marked.input(
             self.on_edit, [self.session, self.measured, self.own_events, self.marked],
             [self.own_events, *shown], **QUIET,
@@ -178,6 +193,15 @@ class MeasurePanel:
             return kept, _rows_of(own), None, None, *self._shown(session, taken)
 
         return told(act, 7)
+
+    def on_save(self, key: str, taken: Taken | None, recorded: str) -> Any:
+        """Write the numbers and offer them."""
+
+        def act() -> Any:
+            files = handlers.save_session(self._session(key), taken, recorded)
+            return gr.update(value=[str(file) for file in files], visible=True)
+
+        return told(act, 1)
 
     def on_mark(
         self, key: str, taken: Taken | None, marked: Marked, kind: str, side: str, frame: float

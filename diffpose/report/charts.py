@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from diffpose.kinematics.records import Curve, Event
 from diffpose.report.content import joint_of
 
-# Okabe and Ito, as everywhere in DiffPose: left, right, centre, and the second session.
+# Okabe and Ito, as everywhere in DiffPose: left, right, centre.
 _COLOURS = {"left": "#d55e00", "right": "#0072b2", "centre": "#444444"}
-_OTHER = "#009e73"
 _WIDTH_IN, _ROW_IN = 7.2, 1.7
 
 
@@ -55,7 +54,7 @@ def draw_curves(
         for curve in members:
             _draw(axis, curve, colour_of(curve), "-")
             if curve.name in beside:
-                _draw(axis, beside[curve.name], _OTHER, "--", suffix=" (second)")
+                _draw(axis, beside[curve.name], colour_of(curve), "--", suffix=" (second)")
         for event in events:
             axis.axvline(event.time_s, color="#999999", linewidth=0.6)
         if cursor_s is not None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from diffpose.kinematics.angles import ANGLES
+from diffpose.kinematics.compare import Comparison, QuantityDifference
 from diffpose.kinematics.records import Curve, Measurements, Quantity
 from diffpose.poses import Origin, PoseSequence, Provenance
 
@@ -43,6 +45,52 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class ChangeRow:
+    """One number of two sessions, as text.
+
+    Attributes:
+        label: What was measured.
+        first: With its interval.
+        second: With its interval.
+        change: Second less first.
+        interval: 90 % of the change, repeatability in it as far as it is known.
+        real: How probably the change is real.
+    """
+
+    label: str
+    first: str
+    second: str
+    change: str
+    interval: str
+    real: str
+
+
+CHANGE_HEADER = ("Measure", "First", "Second", "Change", "90 % interval", "Probably real")
+
+
+def change_words(change: QuantityDifference) -> tuple[str, str, str]:
+    """A change, its interval and the probability that it is real, each for a cell."""
+    difference = f"{change.difference + 0.0:+.1f} {change.unit}".replace("-0.0 ", "+0.0 ").strip()
+    if not np.isfinite(change.probability):
+        return difference, "not known", "–"
+    sure = "> 99 %" if change.probability > 0.99 else f"{100 * change.probability:.0f} %"
+    return difference, f"{change.low:.1f} to {change.high:.1f}", sure
+
+
+def change_rows(
+    comparison: Comparison, first: Measurements, second: Measurements
+) -> tuple[ChangeRow, ...]:
+    """The numbers that both sessions know."""
+    return tuple(
+        ChangeRow(
+            q.label, first.quantity(q.name).text, second.quantity(q.name).text, *change_words(q)
+        )
+        for q in comparison.quantities
+        if np.isfinite([q.first, q.second]).all()
+    )
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything on the page.
 
@@ -56,7 +104,8 @@ class ReportContent:
         key_frames: Pictures.
         curves: Names of the curves drawn, in order; empty: every angle with values.
         remarks: The user's own text.
-        comparison: (name, value) lines of a second session; empty without one.
+        comparison: What has changed in a second session; empty without one.
+        comparison_notes: Caveats of the comparison.
         other: The second session's measurements, drawn beside.
     """
 
@@ -69,7 +118,8 @@ class ReportContent:
     key_frames: tuple[KeyFrame, ...] = ()
     curves: tuple[str, ...] = ()
     remarks: str = ""
-    comparison: tuple[tuple[str, str], ...] = ()
+    comparison: tuple[ChangeRow, ...] = ()
+    comparison_notes: tuple[str, ...] = ()
     other: Measurements | None = None
 
     def drawn(self) -> list[Curve]:
@@ -113,6 +163,31 @@ def other_quantities(measurements: Measurements) -> list[Quantity]:
     return [
         q for q in measurements.quantities if q.known and q.name.rsplit(".", 1)[-1] not in _PARTS
     ]
+
+
+def missing_lines(quantities: Sequence[Quantity] | Sequence[QuantityDifference]) -> list[str]:
+    """What could not be measured: one line a reason, with the names it holds for."""
+    names: dict[str, list[str]] = {}
+    for quantity in quantities:
+        value = quantity.value if isinstance(quantity, Quantity) else quantity.difference
+        if not np.isfinite(value):
+            names.setdefault(quantity.reason or "no values", []).append(quantity.label)
+    return [f"{', '.join(labels)}: {reason}" for reason, labels in names.items()]
+
+
+def convention_lines(measurements: Measurements) -> list[str]:
+    """How each measured angle is read: its zero and what is positive, both sides in one line."""
+    side_view = measurements.facing in ("right", "left")
+    lines: dict[str, None] = {}
+    for curve in measurements.curves:
+        angle = ANGLES.get(curve.name)
+        if angle is not None and curve.known:
+            label = angle.label.removeprefix("Left ").removeprefix("Right ")
+            positive = angle.positive if side_view else angle.opposite
+            lines[f"{label[:1].upper()}{label[1:]}: 0 is {angle.zero}; positive is {positive}."] = (
+                None
+            )
+    return list(lines)
 
 
 def joint_of(name: str) -> str:
@@ -174,6 +249,8 @@ def choose_moments(curves: Sequence[Curve], measurements: Measurements) -> list[
             continue
         for find, word in ((np.argmax, "largest"), (np.argmin, "smallest")):
             at = known[int(find(curve.values[known]))]
-            value = f"{curve.values[at]:.0f} {curve.unit}"
+            half = curve.half_width[at]
+            error = f" ± {half:.0f}" if np.isfinite(half) else ""
+            value = f"{curve.values[at]:.0f}{error} {curve.unit}"
             moments.append(Moment(float(curve.times_s[at]), f"{curve.label}: {word}, {value}"))
     return sorted(moments[:_MOST_MOMENTS], key=lambda moment: moment.time_s)

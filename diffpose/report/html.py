@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 
 from diffpose.formats.atomic import atomic_write
 from diffpose.report.charts import draw_curves, to_svg
-from diffpose.report.content import ReportContent, angle_rows, other_quantities
+from diffpose.report.content import (
+    CHANGE_HEADER,
+    ReportContent,
+    angle_rows,
+    convention_lines,
+    missing_lines,
+    other_quantities,
+)
 
 _JPEG_QUALITY = 88
 
@@ -39,8 +46,9 @@ def render_html(content: ReportContent) -> str:
         pictures=pictures,
         angles=angle_rows(measurements),
         quantities=other_quantities(measurements),
-        missing=[q for q in measurements.quantities if not q.known],
-        empty=[c for c in measurements.curves if c.reason and not c.known and c.unit == "deg"],
+        missing=missing_lines(measurements.quantities),
+        conventions=convention_lines(measurements),
+        change_header=CHANGE_HEADER,
         events=measurements.events,
     )
 

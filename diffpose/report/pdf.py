@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,16 @@ from reportlab.platypus.doctemplate import BaseDocTemplate
 from diffpose.formats.atomic import atomic_write_bytes
 from diffpose.kinematics.records import Curve
 from diffpose.report.charts import draw_curves, to_png
-from diffpose.report.content import KeyFrame, ReportContent, angle_rows, joint_of, other_quantities
+from diffpose.report.content import (
+    CHANGE_HEADER,
+    KeyFrame,
+    ReportContent,
+    angle_rows,
+    convention_lines,
+    joint_of,
+    missing_lines,
+    other_quantities,
+)
 
 _MARGIN = 16 * mm
 _WIDTH = A4[0] - 2 * _MARGIN
@@ -104,7 +114,7 @@ def _story(content: ReportContent) -> list[Flowable]:
     story.append(Paragraph("Results; ± is half of the 90 % interval", styles["heading"]))
     if angles:
         header = ("Joint angle", "Smallest", "Largest", "Range of motion")
-        story += [_table([header, *angles], styles), Spacer(1, 8)]
+        story += [_table([header, *angles], styles, header=True), Spacer(1, 8)]
     if others or not angles:
         story.append(_table(others, styles))
     if measurements.events:
@@ -114,11 +124,17 @@ def _story(content: ReportContent) -> list[Flowable]:
         ]
         story += [Paragraph("Events", styles["heading"]), _table(events, styles)]
     if content.comparison:
+        changes = [dataclasses.astuple(row) for row in content.comparison]
         story += [
-            Paragraph("Compared with the second session", styles["heading"]),
-            _table(list(content.comparison), styles),
+            Paragraph("Compared with a second session", styles["heading"]),
+            _table([CHANGE_HEADER, *changes], styles, header=True),
+            *(Paragraph(escape(note), styles["small"]) for note in content.comparison_notes),
         ]
     story += _charts(content, styles)
+    conventions = convention_lines(measurements)
+    if conventions:
+        story.append(Paragraph("How the angles are read", styles["heading"]))
+        story += [Paragraph(f"• {escape(line)}", styles["small"]) for line in conventions]
     how = [Paragraph("How this was measured", styles["heading"]), _table(content.how, styles)]
     story.append(KeepTogether(how))
     notes = [*measurements.notes, _LAST_NOTE]
@@ -128,8 +144,7 @@ def _story(content: ReportContent) -> list[Flowable]:
             + [Paragraph(f"• {escape(note)}", styles["body"]) for note in notes]
         )
     )
-    missing = [f"{q.label}: {q.reason or 'no values'}" for q in measurements.quantities
-               if not q.known]  # fmt: skip
+    missing = missing_lines(measurements.quantities)
     if missing:
         story.append(Paragraph("Not measured", styles["heading"]))
         story += [Paragraph(f"• {escape(text)}", styles["small"]) for text in missing]
@@ -149,7 +164,8 @@ def _charts(content: ReportContent, styles: dict[str, ParagraphStyle]) -> list[F
     story: list[Flowable] = [
         Paragraph("Curves", styles["heading"]),
         Paragraph(
-            "Bands hold 90 % of what the keypoints' stated error allows. Dotted: interpolated.",
+            "Bands hold 90 % of what the keypoints' stated error allows. Dotted: interpolated."
+            + (" Dashed: the second session." if content.other is not None else ""),
             styles["small"],
         ),
     ]
@@ -188,8 +204,10 @@ def _image(picture: NDArray[np.uint8], width: float) -> Image:
     return Image(io.BytesIO(encoded.tobytes()), width=width, height=height)
 
 
-def _table(rows: Sequence[tuple[str, ...]], styles: dict[str, ParagraphStyle]) -> Flowable:
-    """The first column to the left, the others to the right."""
+def _table(
+    rows: Sequence[tuple[str, ...]], styles: dict[str, ParagraphStyle], *, header: bool = False
+) -> Flowable:
+    """The first column to the left, the others to the right; a header comes on every page."""
     if not rows:
         return Paragraph("Nothing could be measured.", styles["body"])
     cells = [
@@ -199,9 +217,12 @@ def _table(rows: Sequence[tuple[str, ...]], styles: dict[str, ParagraphStyle]) -
         ]
         for first, *rest in rows
     ]
-    rest_width = 0.42 if len(rows[0]) == 2 else 0.66
+    rest_width = {2: 0.42, 4: 0.66}.get(len(rows[0]), 0.74)
     widths = [1 - rest_width] + [rest_width / (len(rows[0]) - 1)] * (len(rows[0]) - 1)
-    table = Table(cells, colWidths=[_WIDTH * width for width in widths])
+    table = Table(
+        cells, colWidths=[_WIDTH * width for width in widths], repeatRows=1 if header else 0
+    )
+    bold = [("LINEBELOW", (0, 0), (-1, 0), 1.0, _ACCENT)] if header else []
     table.setStyle(
         TableStyle(
             [
@@ -210,6 +231,7 @@ def _table(rows: Sequence[tuple[str, ...]], styles: dict[str, ParagraphStyle]) -
                 ("TOPPADDING", (0, 0), (-1, -1), 1.5),
                 ("BOTTOMPADDING", (0, 0), (-1, -1), 1.5),
                 ("LEFTPADDING", (0, 0), (-1, -1), 0),
+                *bold,
             ]
         )
     )

@@ -122,8 +122,7 @@ def test_both_players_follow_the_alignment(served: Any, page: Any, monkeypatch: 
         "window.diffpose?.state.tracks.length > 1 && !window.diffpose.state.busy"
     )
     for person in (1, 0):
-        page.click("#person input")
-        page.click(f"role=option[name=/Person {person + 1}/]")
+        page.locator("#canvas .dp-canvas").press("p")  # the next person
         page.wait_for_function(f"window.diffpose.state.person === {person}")
         page.click("#run")
         page.wait_for_function(
@@ -154,8 +153,9 @@ def test_both_players_follow_the_alignment(served: Any, page: Any, monkeypatch: 
     assert shown(page) == expected(times, times[NUM_FRAMES - 1], -0.4)
     page.wait_for_selector('#compare-chart .dp-chart:not([data-drawn="1"])')
 
-    plot = page.locator("#compare-chart .dp-chart-plot").bounding_box()
-    page.mouse.click(plot["x"] + plot["width"] * 0.5, plot["y"] + 90)
+    plot = page.locator("#compare-chart .dp-chart-plot")
+    plot.scroll_into_view_if_needed()
+    plot.click(position={"x": plot.bounding_box()["width"] / 2, "y": 110})
     time_s = page.evaluate(f"{PLAYERS}.ticks[{PLAYERS}.tick]")
     assert 0.5 < time_s < 1.5
     assert shown(page) == expected(times, time_s, -0.4)

@@ -1,6 +1,7 @@
 """Measuring, comparing, reporting and exporting in the app: views as laws, and a real browser."""
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from app.measure.handlers import Choices
 from diffpose.errors import InputError
 from diffpose.kinematics import Curve, Event, Measurements, Quantity
 from diffpose.kinematics.compare import compare
+from diffpose.kinematics.trends import DatedSession, find_trends
 
 TIMES = np.linspace(0, 100, 5001)
 
@@ -65,6 +67,38 @@ def test_a_comparison_s_table_has_first_second_and_change():
     assert "+10.0 deg" in table
 
 
+def test_differences_that_are_probably_real_are_bars():
+    same, other = measured(), measured(shift=10)
+    found = compare(same, other).curves
+    (bar,) = views.chart_view(same.curves, plotly="", others=other.curves, differences=found)[
+        "real"
+    ]
+    assert (bar["from"], bar["to"], bar["row"], bar["colour"]) == (0, 100, 0, "left")
+    none = compare(same, same).curves
+    assert views.chart_view(same.curves, plotly="", differences=none)["real"] == []
+
+
+def test_trends_are_drawn_with_both_sides_of_a_joint_in_a_row():
+    def session(day: int) -> DatedSession:
+        both = [
+            Quantity(f"{side.lower()}_knee.maximum", f"{side} knee <x>, largest", day, 0, 9, "deg")
+            for side in ("Left", "Right")
+        ]
+        return DatedSession(date(2026, 3, day), "s", Measurements(0, "right", (), tuple(both)))
+
+    trends = find_trends([session(5), session(2)])
+    assert views.trend_choices(trends) == [("Knee <x>, largest", "knee.maximum")]
+    view = views.trend_view(trends, ["knee.maximum"], plotly="")
+    assert view["dates"] == ["2026-03-02", "2026-03-05"]
+    assert [(c["row"], c["colour"], c["v"]) for c in view["curves"]] == [
+        (0, "left", [2, 5]), (0, "right", [2, 5]),
+    ]  # fmt: skip
+    table = views.trend_table(trends)
+    assert "Left knee &lt;x&gt;, largest" in table
+    assert "(+3.0 deg; " in table
+    json.dumps(view)
+
+
 def test_moved_moves_times_only():
     later = views.moved(curve(), 2.5)
     np.testing.assert_allclose(later.times_s, TIMES + 2.5)
@@ -113,6 +147,12 @@ def test_measure_mark_report_export_compare(
     )
     assert f"{frame / 20:.2f}".rstrip("0") in page.inner_text("#measure-events")
 
+    page.fill("#measure-date input, #measure-date textarea", "2026-03-31")
+    page.click("#measure-save")
+    saved = _download(page, "#measure-saved", tmp_path / "numbers.json")
+    older = tmp_path / "older.json"
+    older.write_text(saved.read_text().replace("2026-03-31", "2026-01-05"))
+
     page.click('role=tab[name="Report and export"]')
     page.fill("#report-person input, #report-person textarea", "Ada")
     page.click("#report-pdf")
@@ -134,11 +174,18 @@ def test_measure_mark_report_export_compare(
     page.wait_for_selector('#compare-chart .dp-chart[data-drawn="1"]')
     assert "+0.0" in page.inner_text("#compare-numbers")
 
+    page.set_input_files("#trend-files input[type=file]", [str(saved), str(older)])
+    page.wait_for_selector("#trend-files >> text=older.json")
+    page.click("#trend-go")
+    page.wait_for_selector('#trend-chart .dp-chart[data-drawn="1"]')
+    assert "2026-01-05" in page.inner_text("#trend-numbers")
+    assert "(+0.0 deg; 0 % real)" in page.inner_text("#trend-numbers")
+
 
 def _download(page: Any, where: str, path: Path) -> Path:
     page.wait_for_selector(f"{where} a[download]")
     with page.expect_download() as waiting:
-        page.click(f"{where} a[download]")
+        page.locator(f"{where} a[download]").first.click()
     waiting.value.save_as(path)
     return path
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from pypdf import PdfReader
 
 from diffpose.errors import InputError
+from diffpose.kinematics.compare import compare
 from diffpose.kinematics.records import Curve, Event, Measurements, Quantity
 from diffpose.poses import Origin, PoseSequence, Provenance
 from diffpose.report.charts import draw_curves, to_png, to_svg
@@ -18,8 +20,11 @@ from diffpose.report.content import (
     Moment,
     ReportContent,
     angle_rows,
+    change_rows,
     choose_moments,
+    convention_lines,
     describe_making,
+    missing_lines,
     view_of_person,
 )
 from diffpose.report.html import render_html, write_html
@@ -34,12 +39,12 @@ def curve(name="left_knee", label="Left knee flexion", phase=0.0):
     return Curve(name, label, "deg", TIMES, values, values - 4, values + 4, TIMES > 1.9)
 
 
-def quantities(name="left_knee", label="Left knee flexion"):
+def quantities(name="left_knee", label="Left knee flexion", more=0.0):
     return tuple(
         Quantity(f"{name}.{part}", f"{label}, {word}", value, value - 4, value + 4, "deg")
         for part, word, value in (
-            ("minimum", "smallest", 10.0),
-            ("maximum", "largest", 70.0),
+            ("minimum", "smallest", 10.0 + more),
+            ("maximum", "largest", 70.0 + more),
             ("range_of_motion", "range of motion", 60.0),
         )
     )
@@ -147,6 +152,34 @@ def test_a_folder_that_is_not_there_is_named_and_nothing_is_written(tmp_path, wr
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_comparison_is_a_table_with_intervals_and_its_caveats():
+    first, second = measurements(), measurements()
+    second = replace(second, quantities=quantities("left_knee", "Left knee flexion", more=10.0))
+    compared = compare(first, second)
+    page = content(
+        comparison=change_rows(compared, first, second), comparison_notes=compared.notes,
+        other=second,
+    )  # fmt: skip
+    text, _ = read(render_html(page))
+    for words in ("70.0 ± 4.0 deg 80.0 ± 4.0 deg +10.0 deg 4.3 to 15.7", "Repeatability is not"):
+        assert words in text, words
+    pdf = PdfReader(io.BytesIO(render_pdf(page)))
+    text = " ".join(" ".join(sheet.extract_text().split()) for sheet in pdf.pages)
+    assert "4.3 to 15.7" in text
+    assert "Repeatability is not" in text
+
+
+def test_every_measured_angle_comes_with_its_convention():
+    text, _ = read(render_html(content()))
+    assert text.count("Knee flexion: 0 is thigh and shank in one line; positive is shank") == 1
+    assert convention_lines(Measurements(0, "right")) == []
+
+
+def test_equal_reasons_are_one_line():
+    missing = [Quantity(n, n, np.nan, np.nan, np.nan, "s", "too short") for n in ("a", "b")]
+    assert missing_lines([*missing, *quantities()]) == ["a, b: too short"]
+
+
 def test_left_and_right_of_a_joint_share_an_axis_and_bands_are_where_the_interval_is():
     figure = draw_curves(content().drawn(), others=(curve(),))
     assert len(figure.axes) == 1
@@ -162,8 +195,8 @@ def test_moments_are_the_events_and_the_extremes_of_the_curve():
     moments = choose_moments([curve()], measurements())
     by_caption = {m.caption.split(": ")[-1]: curve().at(m.time_s) for m in moments}
     values = curve().values
-    assert by_caption["largest, 70 deg"] == values.max()
-    assert by_caption["smallest, 10 deg"] == values.min()
+    assert by_caption["largest, 70 ± 4 deg"] == values.max()
+    assert by_caption["smallest, 10 ± 4 deg"] == values.min()
     assert Moment(0.4, "heel strike left") in moments
     assert [m.time_s for m in moments] == sorted(m.time_s for m in moments)
 
