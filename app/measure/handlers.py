@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +18,14 @@ from app.handlers import provenance_of
 from app.session import Clip, Session
 from app.workspace import Workspace
 from diffpose.errors import InputError
-from diffpose.formats.atomic import atomic_write
+from diffpose.formats.atomic import atomic_path, atomic_write
 from diffpose.formats.common import read_json
-from diffpose.formats.exporting import EXPORT_FORMATS, export_sequences, preview_export
+from diffpose.formats.exporting import (
+    EXPORT_FORMATS,
+    export_sequences,
+    packages_missing_for,
+    preview_export,
+)
 from diffpose.kinematics import (
     JOINT_ANGLES,
     Event,
@@ -51,7 +58,7 @@ from diffpose.video.decode import Video
 
 JOINTS = {joint_of(name): joint_of(name).capitalize() for name in JOINT_ANGLES}
 TASKS = {"gait": "Walking", "squat": "Squats", "curl": "Arm curls", "jump": "Jumps"}
-FILTERS = {"butterworth": "Butterworth, both ways", "savgol": "Savitzky-Golay", "none": "None"}
+FILTERS = {"butterworth": "Butterworth", "savgol": "Savitzky-Golay", "none": "None"}
 ALIGNMENTS = {"shape": "Shape of the curves", "event": "First event of a kind", "hand": "By hand"}
 
 
@@ -183,8 +190,9 @@ def save_session(session: Session, taken: Taken | None, date: str) -> list[Path]
     assert clip is not None
     dated = DatedSession(parse_date(date, "the recording"), clip.name, measured)
     files = [_download(session, clip, f"{dated.date}.measured.{kind}") for kind in ("json", "csv")]
-    atomic_write(files[0], json.dumps(dated.to_dict()))
-    atomic_write(files[1], to_csv(measured))
+    with _no_room_said():
+        atomic_write(files[0], json.dumps(dated.to_dict()))
+        atomic_write(files[1], to_csv(measured))
     return files
 
 
@@ -289,27 +297,39 @@ def write_report(
         pictures = picture_moments(video, everybody, sequence, moments, blur=blur)
     content = dataclasses.replace(content, key_frames=tuple(pictures))
     path = _download(session, clip, f"report.{kind}")
-    (write_html if kind == "html" else write_pdf)(path, content)
+    with _no_room_said():
+        (write_html if kind == "html" else write_pdf)(path, content)
     return path
 
 
 def preview(workspace: Workspace, session: Session, name: str) -> str:
-    """What an export would write, in words."""
+    """What an export would write, in words; never raises for want of a clip or poses."""
     clip = session.clip
-    if clip is None:
-        raise InputError("There is no video yet; choose an example or upload one.")
-    sequences = session.sequences(workspace.estimator.skeleton)
-    path = _download(session, clip, f"poses{EXPORT_FORMATS[name].suffix}")
+    sequences = session.sequences(workspace.estimator.skeleton) if clip else []
+    if clip is None or not any(len(sequence) for sequence in sequences):
+        return "There are no poses yet; press Find poses first."
+    path = session.folder / "exports" / _file_name(clip, f"poses{EXPORT_FORMATS[name].suffix}")
     found = preview_export(name, path, sequences, clip.info)
     origins = ", ".join(f"{count} {origin}" for origin, count in found.origins.items() if count)
-    return (
-        f"{found.num_poses} poses; keypoints: {origins or 'none'}, {found.num_unknown} unknown. "
-        f"Files: {', '.join(found.files)}. This format cannot hold: {found.loses}."
-    )
+    people = sum(len(sequence) > 0 for sequence in sequences)
+    lines = [
+        f"{found.num_poses} poses of {people} {'person' if people == 1 else 'people'}",
+        f"Keypoints: {origins or 'none'}, {found.num_unknown} unknown",
+        f"Files: {', '.join(f'`{file}`' for file in found.files)}",
+        f"The main file cannot hold: {found.loses}",
+    ]
+    missing = packages_missing_for(name)
+    if missing:
+        lines.append(f"Not installed here: {', '.join(missing)} (`pip install diffpose[export]`)")
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def export(workspace: Workspace, session: Session, name: str) -> Path:
-    """Write an export; several files come as one archive."""
+    """Write an export; several files come as one archive.
+
+    Raises:
+        InputError: There is nothing to write, or the disk is full or read-only.
+    """
     clip = session.clip
     if clip is None:
         raise InputError("There is no video yet; choose an example or upload one.")
@@ -318,18 +338,45 @@ def export(workspace: Workspace, session: Session, name: str) -> Path:
         raise InputError("There are no poses yet; press Find poses first.")
     path = _download(session, clip, f"poses{EXPORT_FORMATS[name].suffix}")
     provenance = provenance_of(workspace, clip)
-    files = export_sequences(name, path, sequences, clip.info, provenance)
-    if len(files) == 1:
-        return files[0]
+    with _no_room_said():
+        files = export_sequences(name, path, sequences, clip.info, provenance)
+        return files[0] if len(files) == 1 else _packed(path, files)
+
+
+def _packed(path: Path, files: Sequence[Path]) -> Path:
+    """The files in one archive, which is there whole or not at all."""
     archive = path.with_suffix(f"{path.suffix}.zip")
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+    with (
+        atomic_path(archive) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
         for file in files:
             packed.write(file, file.name)
     return archive
 
 
+@contextmanager
+def _no_room_said() -> Iterator[None]:
+    """Say a full or read-only disk in the visitor's words, without the server's folders."""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        raise InputError(
+            f"Nothing was written: {cause.strerror or cause} on the computer that runs DiffPose; "
+            "make room or choose another work folder there, then try again."
+        ) from error
+
+
 def _download(session: Session, clip: Clip, name: str) -> Path:
     folder = session.folder / "exports"
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = Path(clip.name).stem.replace(" ", "_") or "clip"
-    return folder / f"{stem}.{name}"
+    with _no_room_said():
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder / _file_name(clip, name)
+
+
+def _file_name(clip: Clip, name: str) -> str:
+    stem = re.sub(r"[^\w.-]+", "_", Path(clip.name).stem).strip("_") or "clip"
+    return f"{stem}.{name}"

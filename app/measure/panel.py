@@ -52,7 +52,7 @@ class MeasurePanel:
                 )  # fmt: skip
                 gr.Markdown("### Over more than two sessions")
                 TrendPanel(workspace, session, self.plotly, measured=self.measured, date=self.date)
-            with gr.Tab("Report and export", id="report"):
+            with gr.Tab("Report and export", id="report") as self.report_tab:
                 self._report_tab()
             with gr.Tab("How far to trust it", id="trust"):
                 self._trust_tab()
@@ -177,7 +177,9 @@ class MeasurePanel:
         texts = [self.title, self.person, self.remarks, self.blur]
         for kind, button in (("html", self.html), ("pdf", self.pdf)):
             button.click(_bind(self.on_report, kind), [*about, *texts], self.report, **QUIET)
-        self.format.input(self.on_preview, [self.session, self.format], self.preview, **QUIET)
+        shown_format = [self.session, self.format]
+        self.format.input(self.on_preview, shown_format, self.preview, **QUIET)
+        self.report_tab.select(self.on_preview, shown_format, self.preview, **QUIET)
         self.export.click(
             self.on_export, [self.session, self.format], [self.exported, self.preview], **QUIET
         )

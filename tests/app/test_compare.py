@@ -1,6 +1,9 @@
 """Two sessions compared on the page: players that follow the alignment, and where sessions are."""
 
+import errno
 import json
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from app.handlers import open_example, open_upload
 from app.measure import handlers, sessions
 from app.measure.handlers import Choices
 from diffpose.errors import InputError
+from diffpose.formats.exporting import EXPORT_FORMATS
 from diffpose.kinematics import Event, Measurements
 from diffpose.poses import SamplingConfig
 from tests.app.figures import NUM_FRAMES, finish, write_clip
@@ -111,6 +115,41 @@ def test_sessions_are_aligned_by_an_event_that_both_have():
     assert found.offset_s == 1.75
     with pytest.raises(InputError, match="align by hand"):
         handlers.compare_sessions(first, session(), alignment="event", event="", offset_s=0)
+
+
+def test_every_format_has_a_preview_of_the_files_it_writes(figures: Any):
+    session = figures.workspace.open_session("page", owner="me")
+    assert "press Find poses" in handlers.preview(figures.workspace, session, "json")
+    session = with_poses(figures)
+    for name in EXPORT_FORMATS:
+        words = handlers.preview(figures.workspace, session, name)
+        assert f"{NUM_FRAMES} poses of 1 person" in words
+        assert f"{NUM_FRAMES * 26} predicted, 0 unknown" in words
+        written = handlers.export(figures.workspace, session, name)
+        names = [written.name]
+        if written.suffix == ".zip":
+            with zipfile.ZipFile(written) as packed:
+                names = packed.namelist()
+        assert f"Files: {', '.join(f'`{file}`' for file in names)}" in words, name
+
+
+def test_a_disk_without_room_is_one_sentence_without_folders(
+    figures: Any, monkeypatch: pytest.MonkeyPatch
+):
+    session = with_poses(figures)
+    handlers.export(figures.workspace, session, "trc")
+    before = sorted(path.name for path in (session.folder / "exports").iterdir())
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(Path, "mkdir", full)
+    for name in ("json", "trc"):
+        with pytest.raises(InputError, match="No space left on device on the computer") as said:
+            handlers.export(figures.workspace, session, name)
+        assert str(session.folder) not in str(said.value)
+    assert sorted(path.name for path in (session.folder / "exports").iterdir()) == before
 
 
 @pytest.mark.browser
