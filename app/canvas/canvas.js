@@ -127,7 +127,7 @@ function goTo(frame) {
   const last = Math.max(0, Math.min(S.clip.frames, S.clip.ready || 1) - 1);
   wanted = Math.max(0, Math.min(last, frame));
   store.setCentre(wanted);
-  pump();
+  if (S.clip.ready) pump(); // before that there is no picture to ask for
 }
 
 async function pump() {
