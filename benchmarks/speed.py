@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from diffpose.inference.detector import load_detector
 from diffpose.inference.estimator import Estimator
 from diffpose.inference.features import FeatureCache
 from diffpose.inference.pipeline import detect_tracks, estimate_poses, sample_window, window_at
 from diffpose.poses import SamplingConfig
-from diffpose.tracking.detector import PersonDetector
 from diffpose.video.decode import Video
 from diffpose.video.encode import write_video
 
@@ -51,7 +51,8 @@ def bare_backbone(estimator, frames):
 
 def speed(options):
     torch.set_num_threads(options.threads)
-    estimator, detector = Estimator.load(), PersonDetector.load()
+    estimator = Estimator.load()
+    detector = load_detector(estimator)
     with Video(options.clip) as video:
         frames = min(options.frames, video.info.num_frames)
         begin = time.perf_counter()
@@ -77,7 +78,7 @@ def slider(options):
     torch.set_num_threads(options.threads)
     estimator, cache = Estimator.load(), FeatureCache(max_bytes=1 << 28)
     with Video(options.clip) as video:
-        track = detect_tracks(video, PersonDetector.load(), stop=30)[0]
+        track = detect_tracks(video, load_detector(estimator), stop=30)[0]
         window = window_at(video, track, estimator, frame=10)
         print("| K, E | ms |\n|---|---|")
         for steps, ensemble in ((1, 1), (4, 8), (8, 8), (4, 32)):

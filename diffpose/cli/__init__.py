@@ -150,7 +150,8 @@ def infer(
             if follow:
                 tracks = [_followed(track, video, estimator, hooks) for track in tracks]
         else:
-            tracks, order = _found_people(video, device, count, hooks), None
+            finder = load_detector(estimator, device)
+            tracks, order = _found_people(video, finder, count, hooks), None
         hooks["progress"] = show_progress()
         poses = estimate_poses(video, tracks, estimator, sampling, **hooks)
         provenance = Provenance(
@@ -194,11 +195,11 @@ def load_estimator(weights: Path | None, device: str) -> PoseEstimator:
     return Estimator.load(weights, device=device)
 
 
-def load_detector(device: str) -> PersonFinder:
-    """DiffPose's own person detector."""
-    from diffpose.tracking.detector import PersonDetector
+def load_detector(estimator: PoseEstimator, device: str) -> PersonFinder:
+    """DiffPose's own person detector; the estimator looks at its boxes again."""
+    from diffpose.inference import detector
 
-    return PersonDetector.load(None, device=device)
+    return detector.load_detector(estimator, device=device)
 
 
 def _given_people(
@@ -241,11 +242,13 @@ def _followed(track: Track, video: FrameSource, estimator: PoseEstimator, hooks:
     )
 
 
-def _found_people(video: FrameSource, device: str, count: int | None, hooks: _Hooks) -> list[Track]:
+def _found_people(
+    video: FrameSource, finder: PersonFinder, count: int | None, hooks: _Hooks
+) -> list[Track]:
     """The most prominent people, with a warning that names the pictures without any."""
     from diffpose.inference.pipeline import detect_tracks
 
-    tracks = detect_tracks(video, load_detector(device), **hooks)
+    tracks = detect_tracks(video, finder, **hooks)
     names, frames = video.info.names, range(hooks["start"], hooks["stop"])
     seen = {frame for track in tracks for frame in track.frames.tolist()}
     empty = [names[frame] for frame in frames if names and frame not in seen]

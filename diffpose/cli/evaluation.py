@@ -144,14 +144,14 @@ def _posetrack_boxes(
 ) -> tuple[dict[str, FrameBoxes], str]:
     """The boxes by picture, and what to call them in the table."""
     from diffpose.formats.detections import read_detections
+    from diffpose.inference.detector import load_detector
     from diffpose.inference.posetrack import annotated_boxes, detected_boxes
-    from diffpose.tracking.detector import PersonDetector
 
     if boxes is not None:
         return read_detections(boxes, source.sequences), f"detections of {boxes.name}"
     if not detector:
         return annotated_boxes(source), "ground truth"
-    finder = PersonDetector.load(None, device=estimator.device.type)
+    finder = load_detector(estimator, device=estimator.device.type)
     found = detected_boxes(source, finder, progress=_progress("People"))
     return found, f"DiffPose's detector {finder.weights_hash[:12]}"
 

@@ -96,6 +96,7 @@ class Estimator:
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
         self.calibration = calibration
         self.mirrored = mirrored
+        self._tensors_hash = weights_hash
         self.weights_hash = (
             weights_hash
             + ("-mirrored" if mirrored else "")
@@ -157,6 +158,13 @@ class Estimator:
             torch.manual_seed(seed)
             network = DiffPose(preset(name))
         return cls(network, weights_hash=f"untrained-{seed}", device=device)
+
+    def one_sided(self) -> Estimator:
+        """The same network, which does not look at mirror images: half the work."""
+        return Estimator(
+            self.network, weights_hash=self._tensors_hash, device=str(self.device),
+            calibration=self.calibration,
+        )  # fmt: skip
 
     @torch.inference_mode()
     def encode_frames(self, crops: NDArray[np.uint8]) -> Tensor:

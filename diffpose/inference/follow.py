@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffpose.errors import CancelledError
-from diffpose.geometry import box_of_points, check_box, crop_affine
+from diffpose.geometry import box_of_points, check_box
 from diffpose.inference.interfaces import Cancelled, FrameSource, Picture, PoseEstimator, Progress
-from diffpose.poses import FloatArray, SamplingConfig, Track
-from diffpose.video.crop import cut_crop
+from diffpose.inference.look import one_look
+from diffpose.poses import FloatArray, Track
 
-_ONE_LOOK = SamplingConfig(num_steps=1, num_hypotheses=1)
 _SURE = 0.3  # confidence of a keypoint that says where the person is
 _ENOUGH = 5  # such keypoints make a pose
 _LOST_S = 0.5  # seconds without a pose after which the person has gone
@@ -96,11 +95,7 @@ def _walk(
 
 def _seen(estimator: PoseEstimator, picture: Picture, box: FloatArray) -> FloatArray | None:
     """The box around the person's sure keypoints; None if there are too few."""
-    affine = crop_affine(box, size=estimator.crop_size)
-    crop = cut_crop(picture, affine, size=estimator.crop_size)
-    maps = estimator.encode_frames(crop[None])
-    window = maps[None].expand(-1, 2 * estimator.radius + 1, *maps.shape[1:])
-    pose = estimator.sample(estimator.fuse(window), affine[None], _ONE_LOOK)
+    pose = one_look(estimator, picture, box[None])
     sure = pose.confidence[0] >= _SURE
     return box_of_points(pose.keypoints[0][sure]) if sure.sum() >= _ENOUGH else None
 

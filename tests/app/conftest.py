@@ -32,7 +32,7 @@ def figures(clip_path: Path, tmp_path: Path) -> Iterator[Served]:
     with Workspace(
         settings,
         load_estimator=lambda _: estimator,
-        load_finder=lambda _: detector,
+        load_finder=lambda *_: detector,
         desk_models=figure_models,
     ) as workspace:
         yield Served("", workspace, estimator, detector)
@@ -47,7 +47,7 @@ def served(clip_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with Workspace(
         settings,
         load_estimator=lambda _: estimator,
-        load_finder=lambda _: detector,
+        load_finder=lambda *_: detector,
         desk_models=figure_models,
     ) as workspace:
         page = build_app(workspace)

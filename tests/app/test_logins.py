@@ -51,7 +51,7 @@ def test_a_server_with_logins_asks_for_one(tmp_path, clip_path):
     with Workspace(
         settings,
         load_estimator=lambda _: FigureEstimator(),
-        load_finder=lambda _: FigureDetector(),
+        load_finder=lambda *_: FigureDetector(),
         desk_models=figure_models,
     ) as workspace:
         page = build_app(workspace)

@@ -45,7 +45,7 @@ def workspace(tmp_path: Path, clip_path: Path, days: Days) -> Iterator[Workspace
     with Workspace(
         settings,
         load_estimator=lambda _: FigureEstimator(),
-        load_finder=lambda _: FigureDetector(),
+        load_finder=lambda *_: FigureDetector(),
         desk_models=figure_models,
         wall_clock=days,
     ) as workspace:

@@ -29,7 +29,7 @@ def workspace(tmp_path: Path, clip_path: Path, clock: Clock):
     with Workspace(
         settings,
         load_estimator=lambda _: FigureEstimator(),
-        load_finder=lambda _: FigureDetector(),
+        load_finder=lambda *_: FigureDetector(),
         clock=clock,
     ) as workspace:
         yield workspace
