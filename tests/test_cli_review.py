@@ -6,7 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from diffpose.cli import app
+from diffpose.review.adapting import take_up
 from diffpose.review.events import Hide
+from diffpose.review.models import AdaptedModel
 from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
 from diffpose.skeleton import HALPE26
@@ -97,3 +99,19 @@ def test_what_is_no_list_of_corrections_is_one_line(tmp_path, path, text, messag
     assert done.exit_code == 2
     assert message in done.output
     assert run("queue", tmp_path / "none.diffpose").exit_code == 2
+
+
+def test_adapting_needs_the_video_and_can_be_taken_back(path):
+    with Store(path) as store:
+        session = ReviewSession(store)
+        before = session.reviewed(0)
+        take_up(session, AdaptedModel("x", "base", b""), [predictions(seed=3)], provenances={})
+
+    done = run("adapt", path)
+    assert done.exit_code == 2
+    assert "name it with --video" in done.output
+
+    assert run("adapt", path, "--undo").exit_code == 0
+    with Store(path) as store:
+        assert same(ReviewSession(store).reviewed(0), before)
+    assert "already" in run("adapt", path, "--undo").output

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from diffpose.cli.console import say
+from diffpose.cli.console import interruptible, say, show_progress
 from diffpose.errors import CorrectionError, InputError
 
 if TYPE_CHECKING:
     from diffpose.review.session import Change, ReviewSession
 
 review = typer.Typer(
-    help="Correct the poses of a project: queue, apply, undo, redo, copy.",
+    help="Correct the poses of a project: queue, apply, undo, redo, adapt, copy.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -89,6 +89,27 @@ def redo(project: _Project, author: _Author = "me") -> None:
 
 
 @review.command()
+def adapt(
+    project: _Project,
+    video: Annotated[Path | None, typer.Option(help="The video, if it has moved.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights file; the shipped one.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    seconds: Annotated[float, typer.Option(help="About how long the training may take.")] = 120.0,
+    anyway: Annotated[bool, typer.Option(help="Use it even if it does not help.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Back to the shipped model.")] = False,
+) -> None:
+    """Fine-tune a small part of the model on the project's corrections, or take that back."""
+    with _opened(project) as session:
+        if undo:
+            from diffpose.review.adapting import return_to_shipped
+
+            return_to_shipped(session)
+            say("The project uses the model as it is shipped.")
+            return
+        say(_adapted(session, video, weights, device=device, seconds=seconds, anyway=anyway))
+
+
+@review.command()
 def copy(
     project: _Project,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
@@ -97,6 +118,45 @@ def copy(
     with _opened(project, read_only=True) as session:
         session.store.copy_to(output)
     say(f"wrote {output}")
+
+
+def _adapted(
+    session: ReviewSession,
+    path: Path | None,
+    weights: Path | None,
+    *,
+    device: str,
+    seconds: float,
+    anyway: bool,
+) -> str:
+    from diffpose.cli.adapting import learn_from, put_in_force
+    from diffpose.inference.adapt import AdaptConfig
+    from diffpose.inference.estimator import Estimator
+    from diffpose.inference.features import FeatureCache
+    from diffpose.video.decode import Video
+
+    store = session.store
+    known = session.video(session.track_ids[0]) if session.track_ids else None
+    if known is None or not (path or known.path).is_file():
+        raise InputError("The project's video is not where it was; name it with --video.")
+    boxes = {track_id: store.boxes_of(track_id) for track_id in session.track_ids}
+    tracks = {track_id: track for track_id, track in boxes.items() if track is not None}
+    estimator = Estimator.load(weights, device=device)
+    with Video(path or known.path) as video, interruptible() as stopped:
+        if video.info.video_id != known.video_id:
+            raise InputError(f"{video.info.path.name} is not the project's video; name that one.")
+        progress = show_progress()
+        found = learn_from(
+            session, estimator, video, tracks=tracks, cache=FeatureCache(),
+            config=AdaptConfig(seconds=seconds), progress=progress, cancelled=stopped,
+        )  # fmt: skip
+        if not (found.improved or anyway):
+            return f"{found.words} The shipped model stays; --anyway takes the adapted one."
+        put_in_force(
+            session, estimator, video, found, tracks=tracks, stop=None, progress=progress,
+            cancelled=stopped,
+        )  # fmt: skip
+    return found.words
 
 
 @contextmanager

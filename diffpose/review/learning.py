@@ -85,6 +85,37 @@ class Learned:
         return f"Uncertainty refitted from {seen}: radii × {self.factor:.1f}."
 
 
+@dataclass(frozen=True, eq=False)
+class TrackLessons:
+    """What a model can learn from one reviewed track.
+
+    Attributes:
+        frames: (n,) frames with corrections, or confirmed.
+        truths: (n, K, 2) video pixels; NaN where nobody looked.
+        tolerances: (n, K) px: how well a keypoint that was confirmed as it is is known; 0 where
+            it was placed, NaN where nobody looked.
+    """
+
+    frames: NDArray[np.integer]
+    truths: NDArray[np.float64]
+    tolerances: NDArray[np.float64]
+
+
+def lessons_of(reviewed: ReviewedTrack) -> TrackLessons:
+    """What was placed in a track, and what was confirmed."""
+    poses = reviewed.poses
+    known = np.isfinite(poses.keypoints).all(axis=-1) & settled(reviewed)
+    rows = np.flatnonzero(known.any(axis=1))
+    points, known = poses.keypoints[rows].astype(np.float64), known[rows]
+    near = NEAR * torso_sizes(points, poses.skeleton)
+    tolerances = np.where(reviewed.corrected[rows], 0.0, np.nan_to_num(near)[:, None])
+    return TrackLessons(
+        poses.frames[rows],
+        np.where(known[..., None], points, np.nan),
+        np.where(known, tolerances, np.nan),
+    )
+
+
 def learn(tracks: Sequence[LoadedTrack]) -> Learned:
     """Refit the uncertainty to the confirmed frames of a project's tracks of one skeleton.
 

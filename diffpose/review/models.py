@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from diffpose.poses import Provenance
 from diffpose.review.database import Database
 from diffpose.review.migrations import Clock
 
@@ -44,6 +45,15 @@ class Models:
         )
         made = ((int(revision), json.loads(text)) for revision, text in rows)
         return {revision: values["weights"] if values else "" for revision, values in made}
+
+    def provenance(self, track_id: int, revision: int) -> Provenance | None:
+        """How a track's predictions of a revision were made."""
+        row = self._database.one(
+            "SELECT provenance FROM predictions WHERE track_id = ? AND revision = ?",
+            track_id, revision,
+        )  # fmt: skip
+        values = json.loads(row[0])
+        return Provenance(**values) if values else None
 
     def adapted(self) -> AdaptedModel | None:
         """The adapted tensors in force; None if the model is used as it is shipped."""
