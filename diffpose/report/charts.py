@@ -16,7 +16,7 @@ from diffpose.report.content import joint_of
 
 # Okabe and Ito, as everywhere in DiffPose: left, right, centre.
 _COLOURS = {"left": "#d55e00", "right": "#0072b2", "centre": "#444444"}
-_WIDTH_IN, _ROW_IN = 7.2, 1.7
+_WIDTH_IN, _ROW_IN = 7.2, 1.85
 
 
 def colour_of(curve: Curve) -> str:
@@ -54,7 +54,7 @@ def draw_curves(
         for curve in members:
             _draw(axis, curve, colour_of(curve), "-")
             if curve.name in beside:
-                _draw(axis, beside[curve.name], colour_of(curve), "--", suffix=" (second)")
+                _draw(axis, beside[curve.name], colour_of(curve), "--", suffix=", second session")
         for event in events:
             axis.axvline(event.time_s, color="#999999", linewidth=0.6)
         if cursor_s is not None:
@@ -62,7 +62,12 @@ def draw_curves(
         axis.set_ylabel(unit, fontsize=8)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.25, linewidth=0.5)
-        axis.legend(fontsize=7, loc="upper right", frameon=False)
+        title = members[0].label.removeprefix("Left ").removeprefix("Right ")
+        axis.set_title(title[:1].upper() + title[1:], fontsize=9, loc="left", weight="bold")
+        axis.legend(
+            fontsize=7, loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=4,
+            borderaxespad=0.2, columnspacing=1.2, handlelength=1.8,
+        )  # fmt: skip
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
     axes[-1].set_xlabel("time (s)", fontsize=8)
@@ -70,9 +75,9 @@ def draw_curves(
 
 
 def _draw(axis: Axes, curve: Curve, colour: str, style: str, *, suffix: str = "") -> None:
-    axis.plot(
-        curve.times_s, curve.values, style, color=colour, linewidth=1.2, label=curve.label + suffix
-    )
+    side = curve.name.split("_")[0]
+    word = side if side in ("left", "right") else curve.label
+    axis.plot(curve.times_s, curve.values, style, color=colour, linewidth=1.2, label=word + suffix)
     known = np.isfinite(curve.low) & np.isfinite(curve.high)
     axis.fill_between(
         curve.times_s, curve.low, curve.high, where=list(known), color=colour, alpha=0.18, lw=0

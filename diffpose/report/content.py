@@ -70,11 +70,20 @@ CHANGE_HEADER = ("Measure", "First", "Second", "Change", "90 % interval", "Proba
 
 def change_words(change: QuantityDifference) -> tuple[str, str, str]:
     """A change, its interval and the probability that it is real, each for a cell."""
-    difference = f"{change.difference + 0.0:+.1f} {change.unit}".replace("-0.0 ", "+0.0 ").strip()
+    half = (change.high - change.low) / 2
+    size = half if np.isfinite(half) and half > 0 else abs(change.difference)
+    digits = 1 if size >= 1 or size == 0 else 2 if size >= 0.05 else 3
+    difference, low, high = (
+        f"{value:{sign}.{digits}f}"
+        for value, sign in ((change.difference, "+"), (change.low, ""), (change.high, ""))
+    )
+    if float(difference) == 0:
+        difference = difference.replace("-", "+")
+    words = f"{difference} {change.unit}".strip()
     if not np.isfinite(change.probability):
-        return difference, "not known", "–"
+        return words, "not known", "–"
     sure = "> 99 %" if change.probability > 0.99 else f"{100 * change.probability:.0f} %"
-    return difference, f"{change.low:.1f} to {change.high:.1f}", sure
+    return words, f"{low} to {high}", sure
 
 
 def change_rows(

@@ -43,7 +43,7 @@ from diffpose.report.content import (
 )
 
 _MARGIN = 16 * mm
-_WIDTH = A4[0] - 2 * _MARGIN
+_WIDTH = A4[0] - 2 * _MARGIN - 12  # reportlab's frames have 6 points of padding
 _JOINTS_A_PICTURE = 3  # small enough to fill what is left of a page
 _ACCENT, _LINE = colors.HexColor("#0072b2"), colors.HexColor("#d9dee3")
 _LAST_NOTE = "This is no medical device; no diagnosis should rest on these numbers alone."
@@ -94,6 +94,8 @@ def _styles() -> dict[str, ParagraphStyle]:
         "body": body,
         "small": ParagraphStyle("s", parent=body, fontSize=8, leading=10.5, textColor="#5b6670"),
         "number": ParagraphStyle("n", parent=body, alignment=2),
+        "cell": ParagraphStyle("c", parent=body, fontSize=8, leading=10.5),
+        "cell number": ParagraphStyle("cn", parent=body, fontSize=8, leading=10.5, alignment=2),
     }
 
 
@@ -117,6 +119,7 @@ def _story(content: ReportContent) -> list[Flowable]:
         story += [_table([header, *angles], styles, header=True), Spacer(1, 8)]
     if others or not angles:
         story.append(_table(others, styles))
+    story += _charts(content, styles)
     if measurements.events:
         events = [
             (f"{e.kind.replace('_', ' ')} {e.side}".strip(), _moment(e.time_s, e.low, e.high))
@@ -130,7 +133,6 @@ def _story(content: ReportContent) -> list[Flowable]:
             _table([CHANGE_HEADER, *changes], styles, header=True),
             *(Paragraph(escape(note), styles["small"]) for note in content.comparison_notes),
         ]
-    story += _charts(content, styles)
     conventions = convention_lines(measurements)
     if conventions:
         story.append(Paragraph("How the angles are read", styles["heading"]))
@@ -161,14 +163,13 @@ def _charts(content: ReportContent, styles: dict[str, ParagraphStyle]) -> list[F
     if not curves:
         return []
     others = content.other.curves if content.other is not None else ()
-    story: list[Flowable] = [
-        Paragraph("Curves", styles["heading"]),
-        Paragraph(
-            "Bands hold 90 % of what the keypoints' stated error allows. Dotted: interpolated."
-            + (" Dashed: the second session." if content.other is not None else ""),
-            styles["small"],
-        ),
-    ]
+    words = "Bands hold 90 % of what the keypoints' stated error allows. Dotted: interpolated."
+    if content.other is not None:
+        words += " Dashed: the second session."
+    head: list[Flowable] = [
+        Paragraph("Curves", styles["heading"]), Paragraph(words, styles["small"])
+    ]  # fmt: skip
+    story: list[Flowable] = []
     joints = list(dict.fromkeys(joint_of(curve.name) for curve in curves))
     for start in range(0, len(joints), _JOINTS_A_PICTURE):
         shown = joints[start : start + _JOINTS_A_PICTURE]
@@ -176,7 +177,9 @@ def _charts(content: ReportContent, styles: dict[str, ParagraphStyle]) -> list[F
         figure = draw_curves(part, events=content.measurements.events, others=others)
         wide, high = figure.get_size_inches()
         picture = io.BytesIO(to_png(figure, dpi=170))
-        story.append(Image(picture, width=_WIDTH, height=_WIDTH * high / wide))
+        image = Image(picture, width=_WIDTH, height=_WIDTH * high / wide)
+        story.append(KeepTogether([*head, image]))
+        head = []
     return story
 
 
@@ -191,9 +194,9 @@ def _frames(frames: tuple[KeyFrame, ...], styles: dict[str, ParagraphStyle]) -> 
         for frame in frames
     ]
     rows = [cells[i : i + 3] + [""] * (3 - len(cells[i : i + 3])) for i in range(0, len(cells), 3)]
-    table = Table(rows, colWidths=[_WIDTH / 3] * 3)
+    table = Table(rows, colWidths=[_WIDTH / 3] * 3, hAlign="LEFT")
     table.setStyle(
-        TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
+        TableStyle([("VALIGN", (0, 0), (-1, -1), "BOTTOM"), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
     )
     return table
 
@@ -210,17 +213,22 @@ def _table(
     """The first column to the left, the others to the right; a header comes on every page."""
     if not rows:
         return Paragraph("Nothing could be measured.", styles["body"])
+    many = len(rows[0]) > 4
+    word, number = ("cell", "cell number") if many else ("body", "number")
     cells = [
         [
-            Paragraph(escape(first), styles["body"]),
-            *(Paragraph(escape(text), styles["number"]) for text in rest),
+            Paragraph(escape(first), styles[word]),
+            *(Paragraph(escape(text), styles[number]) for text in rest),
         ]
         for first, *rest in rows
     ]
-    rest_width = {2: 0.42, 4: 0.66}.get(len(rows[0]), 0.74)
+    rest_width = {2: 0.42, 4: 0.66}.get(len(rows[0]), 0.72)
     widths = [1 - rest_width] + [rest_width / (len(rows[0]) - 1)] * (len(rows[0]) - 1)
     table = Table(
-        cells, colWidths=[_WIDTH * width for width in widths], repeatRows=1 if header else 0
+        cells,
+        colWidths=[_WIDTH * width for width in widths],
+        repeatRows=1 if header else 0,
+        hAlign="LEFT",
     )
     bold = [("LINEBELOW", (0, 0), (-1, 0), 1.0, _ACCENT)] if header else []
     table.setStyle(
