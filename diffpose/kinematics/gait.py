@@ -163,6 +163,11 @@ def _quantities(
     trajectory: Trajectory, moments: tuple[Moment, ...], scale: Scale | None, reason: str
 ) -> tuple[Quantity, ...]:
     few = reason or "Too few steps in the clip for it."
+
+    def found(name: str, label: str, unit: str, value: float, draws: Array) -> Quantity:
+        missing = "" if np.isfinite(value) else few
+        return quantity(name, label, unit, value, draws, reason=missing)
+
     results, strides, steps = [], [], {}
     for side, other in (SIDES, SIDES[::-1]):
         word = side.capitalize()
@@ -172,26 +177,22 @@ def _quantities(
         if np.isfinite(stride[0]):
             strides.append(stride)
         results += [
-            quantity(f"{side}_step_time", f"{word} step time", "s", *step, reason=few),
-            quantity(f"{side}_stride_time", f"{word} stride time", "s", *stride, reason=few),
-            quantity(f"{side}_stance_time", f"{word} stance time", "s", *stance, reason=few),
+            found(f"{side}_step_time", f"{word} step time", "s", *step),
+            found(f"{side}_stride_time", f"{word} stride time", "s", *stride),
+            found(f"{side}_stance_time", f"{word} stance time", "s", *stance),
         ]
     (a, a_draws), (b, b_draws) = steps["left"], steps["right"]
     both = np.isfinite(a) and np.isfinite(b)
     symmetry = (200 * (a - b) / (a + b), 200 * (a_draws - b_draws) / (a_draws + b_draws)) if (
         both
     ) else (np.nan, np.full(0, np.nan))  # fmt: skip
-    results.append(
-        quantity("step_time_symmetry", "Step time, symmetry index", "%", *symmetry, reason=few)
-    )
+    results.append(found("step_time_symmetry", "Step time, symmetry index", "%", *symmetry))
     # A stride is two steps; without a whole stride two steps of either side stand for it.
     if strides:
         stride = _mean(strides)
     else:
         stride = (a + b, a_draws + b_draws) if both else (np.nan, np.full(0, np.nan))
-    results.append(
-        quantity("cadence", "Cadence", "1/min", float(120 / stride[0]), 120 / stride[1], reason=few)
-    )
+    results.append(found("cadence", "Cadence", "1/min", float(120 / stride[0]), 120 / stride[1]))
     results.append(_speed(trajectory, scale))
     return tuple(results)
 

@@ -116,7 +116,7 @@ def repetition_quantities(
 ) -> tuple[Quantity, ...]:
     """How many, how long and how far on average."""
     count = float(len(repetitions))
-    none = reason or "No whole repetition in the clip."
+    none = "" if repetitions else reason or "No whole repetition in the clip."
     results = [Quantity(f"{name}.count", f"{label}, repetitions", count, count, count, "")]
     empty = (np.nan, np.full(0, np.nan))
     duration = largest = empty

@@ -339,3 +339,11 @@ def test_an_unknown_name_lists_the_known_ones():
 
     with pytest.raises(MeasureError, match="got 'x'; there are: left_ankle"):
         found.curve("x")
+
+
+def test_a_number_is_there_or_a_reason_why_not_and_never_both():
+    walked = measure(sequence_of(walk(TIMES)), TIMES, MeasureSettings(tasks=("gait",)))
+    squatted = measure(sequence_of(squats(TIMES, depth=100, period=2)), TIMES,
+                       MeasureSettings(tasks=("squat",)))  # fmt: skip
+    for quantity in (*walked.quantities, *squatted.quantities):
+        assert np.isfinite(quantity.value) == (not quantity.reason), quantity
