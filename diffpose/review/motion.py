@@ -28,7 +28,7 @@ class PropagationConfig:
     stride: int = 4
     placed: float = 0.03
     edge_range: float = 1.5
-    error_shares: tuple[tuple[float, float], ...] = ((0.12, 0), (0.28, 6), (0.6, 40))
+    error_shares: tuple[tuple[float, float], ...] = ((0.2, 0), (0.35, 8), (0.45, 80))
     window: int = 64
 
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from diffpose.errors import FormatError
 from diffpose.evaluation.pck import torso_sizes
 from diffpose.poses import FloatArray, Origin, PoseSequence
+from diffpose.review.exchange import exchanged
 from diffpose.review.motion import DEFAULT_PROPAGATION, PropagationConfig, solve_time
 from diffpose.review.suggestions import ResampleRequest, Suggestion
 from diffpose.skeleton import Skeleton
@@ -114,6 +115,8 @@ def propagate(
     rows = {int(frame): row for row, frame in enumerate(poses.frames)}
     _check(poses, rows, placed)
     unit = body_size(poses)
+    sides = exchanged(poses, placed, unit)
+    poses = _mirrored(poses, sides)
     known = [
         Measurement(rows[f], k, (float(xy[0]), float(xy[1])), (config.placed * unit) ** 2)
         for (f, k), xy in placed.items()
@@ -124,7 +127,8 @@ def propagate(
         if f in rows and (f, k) not in placed
     ]
     moved = _blend(poses, known, config) if known else poses
-    return _fix(moved, rows, placed)
+    origin = np.where(sides & (moved.origin == Origin.PREDICTED), Origin.INTERPOLATED, moved.origin)
+    return _fix(replace(moved, origin=origin), rows, placed)
 
 
 def suggest(
@@ -298,6 +302,17 @@ def _blend(
         ),
         origin=np.where(touched, Origin.INTERPOLATED, poses.origin),
     )
+
+
+def _mirrored(poses: PoseSequence, sides: NDArray[np.bool_]) -> PoseSequence:
+    """Take keypoints from the other side where ``sides`` (N, K) says so."""
+    names, mirror = ("keypoints", "confidence", "covariance"), poses.skeleton.mirror
+    fields = {}
+    for name in names:
+        values = getattr(poses, name)
+        chosen = sides.reshape(sides.shape + (1,) * (values.ndim - 2))
+        fields[name] = np.where(chosen, values[:, mirror], values)
+    return replace(poses, **fields)
 
 
 def _rows_of(poses: PoseSequence, chosen: NDArray[np.bool_]) -> PoseSequence:
