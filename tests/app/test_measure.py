@@ -175,7 +175,7 @@ def test_measure_mark_report_export_compare(
     assert "+0.0" in page.inner_text("#compare-numbers")
 
     page.set_input_files("#trend-files input[type=file]", [str(saved), str(older)])
-    page.wait_for_selector("#trend-files >> text=older.json")
+    page.wait_for_selector('#trend-files [aria-label="older.json"]')
     page.click("#trend-go")
     page.wait_for_selector('#trend-chart .dp-chart[data-drawn="1"]')
     assert "2026-01-05" in page.inner_text("#trend-numbers")
