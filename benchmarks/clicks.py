@@ -28,7 +28,7 @@ from diffpose.inference.estimator import Estimator
 from diffpose.inference.pipeline import estimate_poses
 from diffpose.poses import PoseSequence, SamplingConfig, Track
 from diffpose.review.corrections import ReviewedTrack
-from diffpose.review.propagate import propagate
+from diffpose.review.propagate import body_size, propagate
 from diffpose.review.queue import order
 from diffpose.skeleton import HALPE26, LIMB_KEYPOINTS, indices_of
 from diffpose.video.decode import Video
@@ -97,7 +97,9 @@ def by_gain(desk, rng):
     corrected[tuple(zip(*desk.placed, strict=True)) or ([], [])] = True
     visibility = np.where(desk.clip.known, 2, 0).astype(np.uint8)
     reviewed = ReviewedTrack(desk.poses, visibility, desk.confirmed, corrected)
-    items = order(reviewed, target_px=0.0)
+    # What the reviewer asked for is known to the queue; once it thinks that reached, it goes on.
+    target = TARGET * body_size(desk.clip.poses)
+    items = order(reviewed, target_px=target) or order(reviewed, target_px=0.0)
     return int(np.searchsorted(desk.poses.frames, items[0].frame)) if items else None
 
 
