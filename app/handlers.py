@@ -152,7 +152,7 @@ class _InLine(TypedDict):
     cancelled: Callable[[], bool]
 
 
-def _in_line(session: Session) -> _InLine:
+def in_line(session: Session) -> _InLine:
     """What a run says and asks while others have the model."""
 
     def waiting(ahead: int) -> None:
@@ -171,7 +171,7 @@ def _with_warnings(words: str, clip: Clip) -> str:
 def _find_people(workspace: Workspace, session: Session, clip: Clip) -> str:
     session.progress(0.5, "Looking for people")
     try:
-        with workspace.line.turn(**_in_line(session)):
+        with workspace.line.turn(**in_line(session)):
             tracks = detect_tracks(
                 clip.video, workspace.finder, start=0, stop=clip.num_frames,
                 progress=lambda fraction, words: session.progress(0.5 + 0.5 * fraction, words),
@@ -211,12 +211,12 @@ def find_poses(
         _follow_if_drawn(workspace, session, clip, person)
         held = clip.start_poses(person, sampling)
         chunks = iter_poses(
-            clip.video, [clip.tracks[person]], workspace.estimator, sampling,
+            clip.video, [clip.tracks[person]], clip.adapted or workspace.estimator, sampling,
             start=0, stop=clip.num_frames, cache=workspace.features,
             progress=lambda fraction, words: session.progress(fraction, f"Finding poses: {words}"),
             cancelled=session.cancelled,
         )  # fmt: skip
-        for chunk in workspace.line.take_turns(chunks, **_in_line(session)):
+        for chunk in workspace.line.take_turns(chunks, **in_line(session)):
             clip.add_poses(person, chunk)
         name = views.person_name(person).lower()
         return f"Poses found in {len(held.by_frame)} frames of {name}.{after()}"
@@ -239,7 +239,7 @@ def _follow_if_drawn(workspace: Workspace, session: Session, clip: Clip, person:
     lone = clip.lone_box(person)
     if lone is None:
         return
-    with workspace.line.turn(**_in_line(session)):
+    with workspace.line.turn(**in_line(session)):
         track = follow_person(
             clip.video,
             workspace.estimator,
@@ -287,8 +287,9 @@ def resample(workspace: Workspace, payload: Any) -> views.Json:
 
 def _resample(workspace: Workspace, payload: Any) -> views.Json:
     request = parse_resample(payload)
-    session, estimator = workspace.session(request.session), workspace.estimator
+    session = workspace.session(request.session)
     clip = _clip(session)
+    estimator = clip.adapted or workspace.estimator
     track = clip.tracks.get(request.track)
     if clip.clip_id != request.clip or track is None or request.frame >= clip.num_frames:
         raise InputError("This frame or person is no longer there; choose another.")
@@ -353,7 +354,7 @@ def provenance_of(workspace: Workspace, clip: Clip) -> Provenance:
     Settings are those of the newest run; they differ from person to person only if the visitor
     changed them.
     """
-    estimator = workspace.estimator
+    estimator = clip.adapted or workspace.estimator
     runs = {p: held.sampling for p, held in clip.poses.items() if held.sampling is not None}
     newest = list(runs.values())[-1]
     settings = {

@@ -91,7 +91,7 @@ def _canvas(workspace: Workspace, skeleton: Skeleton) -> gr.HTML:
 
 
 def _side(workspace: Workspace, skeleton: Skeleton, *, session: gr.State, canvas: gr.HTML) -> Parts:
-    queue_panel(elem_id="queue-panel")
+    queue = queue_panel(elem_id="queue-panel")
     example, upload = _video_choice(list(workspace.examples()))
     person = gr.Dropdown(
         [], label="Person", value=None, interactive=True, filterable=False, elem_id="person",
@@ -116,7 +116,7 @@ def _side(workspace: Workspace, skeleton: Skeleton, *, session: gr.State, canvas
     exports = _export_buttons()
     return Parts(
         session, canvas, example, upload, person, run, cancel, steps, hypotheses, joint, layers,
-        exports, _projects(workspace), gr.Textbox(visible="hidden", elem_id="visitor"),
+        exports, _projects(workspace), gr.Textbox(visible="hidden", elem_id="visitor"), queue,
     )  # fmt: skip
 
 

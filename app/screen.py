@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from app import handlers, views
+from app.desk import adapting
 from app.desk import handlers as desk_handlers
 from app.payloads import parse_box, parse_index, parse_sampling, parse_text, parse_visitor
 from app.session import Session, Status
@@ -45,6 +46,7 @@ class Parts:
     exports: dict[str, gr.Button]
     projects: gr.HTML
     visitor: gr.Textbox
+    queue: gr.HTML
 
     @property
     def screen(self) -> list[Any]:
@@ -76,6 +78,7 @@ class Screen:
         parts.person.input(self.on_person, [parts.session, parts.person], screen, **_QUIET)
         parts.projects.project_chosen(self.on_project, parts.session, screen, **_LONG)
         parts.projects.project_gone(self.on_project_gone, parts.session, screen, **_QUIET)
+        parts.queue.adapt_wanted(self.on_adapt, parts.session, screen, **_LONG)
         self._connect_canvas()
 
     def _connect_canvas(self) -> None:
@@ -146,6 +149,17 @@ class Screen:
                 self.workspace, s, parse_text(event._data, "project")
             ),
         )
+
+    def on_adapt(self, key: str, event: gr.EventData) -> Iterator[Any]:
+        """The model is to learn from the corrections, or to forget that."""
+        what = parse_text(event._data, "what")
+        if what == "back":
+            yield from self._guarded(key, adapting.go_back)
+        else:
+            anyway = what == "anyway"
+            yield from self._guarded(
+                key, lambda s: adapting.adapt(self.workspace, s, anyway=anyway)
+            )
 
     def on_project_gone(self, key: str) -> Any:
         """The open project was renamed or deleted."""

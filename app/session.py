@@ -20,6 +20,7 @@ from app.people import REACH, corrected_track
 from diffpose.errors import InputError
 from diffpose.formats.atomic import atomic_write
 from diffpose.geometry import check_box
+from diffpose.inference.interfaces import PoseEstimator
 from diffpose.inference.pipeline import PoseChunk, tracks_from_boxes
 from diffpose.poses import FloatArray, PoseSequence, SamplingConfig, Track, VideoInfo
 from diffpose.skeleton import Skeleton
@@ -70,6 +71,7 @@ class Clip:
         drawn: Hand-made boxes by person and frame.
         followed: Tracks of people who were drawn once and followed from there.
         poses: By person.
+        adapted: The model as it was adapted to this clip's project; None for the shipped one.
     """
 
     def __init__(self, video: Video, *, name: str, folder: Path, num_frames: int) -> None:
@@ -85,6 +87,7 @@ class Clip:
         self.followed: dict[int, Track] = {}
         self.tracks: dict[int, Track] = {}
         self.poses: dict[int, PersonPoses] = {}
+        self.adapted: PoseEstimator | None = None
         self.folder = folder / self.clip_id
         self.frames_folder = self.folder / "frames"
         self.frames_folder.mkdir(parents=True)

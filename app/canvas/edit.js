@@ -53,7 +53,7 @@ function onDesk(reply) {
         seen.set(frame, { marks: marks[i], confirmed: confirmed[i] });
       });
     }
-    if (reply.changes.length) { later('tell', E.on ? 150 : 0, tellPoses); wish(); if (E.on) { later('queue', 300, refreshQueue); lookAround(); } }
+    if (reply.changes.length) { later('tell', E.on ? 150 : 0, tellPoses); wish(); if (E.on || reply.changes.some(({ whole }) => whole)) later('queue', 300, refreshQueue); if (E.on) lookAround(); }
   }
   if (reply?.words) say(reply.words, reply.ok ? 'done' : 'error');
   announce('project', { ...S.project, waiting: desk.state.waiting, trouble: desk.state.trouble });

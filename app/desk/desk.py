@@ -44,6 +44,7 @@ class Desk:
         self.name = store.name
         self.files = {store.path, *(video.path for video in store.videos())}
         self.serial = 0
+        self.offered: Any = None  # an adaptation that does not help, for those who insist
         self._shown: dict[int, ReviewedTrack] = {}
         self._suggestion: Suggestion | None = None
         self._alternatives: tuple[int, int, list[Alternative]] | None = None
@@ -101,11 +102,14 @@ class Desk:
 
     def queue(self, target_px: float) -> Json:
         """Where a correction helps most."""
-        return views.queue_view(
+        queue = views.queue_view(
             self.review.queue(target_px=target_px),
             left=self.review.clicks_left(target_px=target_px),
             target_px=target_px,
             most=QUEUE_ITEMS,
+        )
+        return queue | views.learning_view(
+            self.review.learned(), self.store.models.adapted(), offered=self.offered is not None
         )
 
     def _attempt(self, what: str, fields: Mapping[str, Any]) -> Json:

@@ -7,17 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from app import handlers
+from app.desk import adapting
 from app.desk.desk import Desk
 from app.desk.shelf import Shelf, words_for
 from app.handlers import provenance_of, run_job, show_clip
-from app.payloads import SEED
 from app.session import Clip, Session
 from app.workspace import Workspace
 from diffpose.errors import DiffPoseError, ProjectError
-from diffpose.inference.pipeline import PoseChunk
 from diffpose.poses import PoseSequence, SamplingConfig
 from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
@@ -125,26 +122,13 @@ def _show_project(workspace: Workspace, session: Session, store: Store, video: V
     boxes = [store.boxes_of(track_id) for track_id in store.track_ids()]
     clip.set_detected([track for track in boxes if track is not None])
     for track_id in store.track_ids():
-        _restore_poses(clip, store, track_id)
+        adapting.restore_poses(clip, store, track_id)
     session.choose(min(clip.tracks, default=None))
-    session.open_desk(_make_desk(workspace, session, clip, store))
+    desk = _make_desk(workspace, session, clip, store)
+    note = adapting.use_adapted(workspace, clip, desk)
+    session.open_desk(desk)
     workspace.note_use()
-    return f"{store.name} is open. Press Edit to correct poses."
-
-
-def _restore_poses(clip: Clip, store: Store, track_id: int) -> None:
-    made = store.provenance(track_id)
-    sampling = (
-        SamplingConfig()
-        if made is None
-        else SamplingConfig(made.num_steps, made.num_hypotheses, SEED)
-    )
-    poses = store.predictions(track_id)
-    clip.start_poses(track_id, sampling)
-    ids = np.full(len(poses), track_id)
-    clip.add_poses(
-        track_id, PoseChunk(ids, poses.frames, poses.keypoints, poses.confidence, poses.covariance)
-    )
+    return f"{store.name} is open. Press Edit to correct poses.{note}"
 
 
 def _keep_poses(workspace: Workspace, session: Session) -> None:

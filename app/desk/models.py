@@ -43,7 +43,8 @@ def _heard(workspace: Workspace, clip: Clip, request: ResampleRequest) -> Heard 
     from diffpose.inference.estimator import Estimator
     from diffpose.inference.resample import moved, resample
 
-    estimator, track = workspace.estimator, clip.tracks.get(request.track_id)
+    estimator = clip.adapted or workspace.estimator
+    track = clip.tracks.get(request.track_id)
     if not isinstance(estimator, Estimator) or track is None:
         return None
     if window_at(clip.video, track, estimator, frame=request.frame) is None:
@@ -61,7 +62,7 @@ def _heard(workspace: Workspace, clip: Clip, request: ResampleRequest) -> Heard 
 
 
 def _hypotheses(workspace: Workspace, clip: Clip, track_id: int, frame: int) -> Hypotheses:
-    estimator, track = workspace.estimator, clip.tracks.get(track_id)
+    estimator, track = clip.adapted or workspace.estimator, clip.tracks.get(track_id)
     window = None if track is None else window_at(clip.video, track, estimator, frame=frame)
     if window is None:
         nobody = np.zeros((0, len(estimator.skeleton)))

@@ -27,7 +27,18 @@ function row(item) {
 
 function light() { for (const line of items.children) line.classList.toggle('dp-here', Number(line.dataset.frame) === frame); }
 
+function showModel({ learned, adapted, offered }) {
+  const say = (name, words) => { const line = panel.querySelector(name); line.textContent = words ?? ''; line.hidden = !words; };
+  panel.querySelector('.dp-model').hidden = false;
+  say('.dp-learned', learned);
+  say('.dp-adapted', adapted);
+  panel.querySelector('.dp-anyway').hidden = !offered;
+  panel.querySelector('.dp-back').hidden = adapted === null;
+}
+
+for (const button of panel.querySelectorAll('.dp-model button')) button.addEventListener('click', () => trigger('adapt_wanted', { what: button.dataset.what }));
 window.addEventListener('diffpose:queue', ({ detail }) => {
+  showModel(detail);
   left.textContent = header(detail);
   items.replaceChildren(...detail.items.slice(0, SHOWN).map(row));
   light();

@@ -11,7 +11,9 @@ from app.views import Json, ghosts_view, pose_rows
 from diffpose.poses import Origin
 from diffpose.review.alternatives import Alternative
 from diffpose.review.corrections import OCCLUDED, ReviewedTrack
+from diffpose.review.learning import Learned
 from diffpose.review.library import ProjectInfo
+from diffpose.review.models import AdaptedModel
 from diffpose.review.queue import ReviewItem
 from diffpose.review.suggestions import Suggestion
 from diffpose.skeleton import Skeleton
@@ -113,6 +115,15 @@ def queue_view(items: Sequence[ReviewItem], *, left: int, target_px: float, most
             }
             for item in items[:most]
         ],
+    }
+
+
+def learning_view(learned: Learned, adapted: AdaptedModel | None, *, offered: bool) -> Json:
+    """What the project has taught the model, in sentences, and what could be done."""
+    return {
+        "learned": learned.words,
+        "adapted": str(adapted.report.get("words", "")) if adapted else None,
+        "offered": offered,
     }
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ import numpy as np
 import torch
 
 from app.desk.models import DeskModels
-from app.session import Clip
+from app.session import Clip, Session
 from app.workspace import Workspace
 from diffpose.geometry import apply_affine, invert_affine
-from diffpose.poses import Hypotheses, SamplingConfig
+from diffpose.poses import Hypotheses, Provenance, SamplingConfig
+from diffpose.review.adapting import take_up
+from diffpose.review.models import AdaptedModel
 from diffpose.review.suggestions import ResampleRequest, Suggestion
 from diffpose.skeleton import HALPE26
 from diffpose.tracking.associate import Detections
@@ -227,3 +229,22 @@ def finish(job: Iterator[None]) -> None:
     """Run a job to its end."""
     for _ in job:
         pass
+
+
+STEP = np.array([10, 0], np.float32)
+
+
+def moved_by_ten(workspace: Workspace, session: Session, found: Any) -> FigureEstimator:
+    """A stand-in for an adapted model: everything lies ten pixels further right."""
+    assert session.desk is not None
+    review, estimator = session.desk.review, workspace.estimator
+    old = review.store.predictions(0)
+    made = Provenance("figures", "figures-adapted-x", 1, 4, 0)
+    take_up(
+        review,
+        AdaptedModel("x", "figures", b"", {"words": found.words}),
+        [replace(old, keypoints=old.keypoints + STEP)],
+        provenances={0: made},
+    )
+    assert isinstance(estimator, FigureEstimator)
+    return estimator

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.app.figures import ANKLE, NUM_FRAMES, Served
+from app.desk import adapting
+from diffpose.inference.adapt import Adapted
+from tests.app.figures import ANKLE, NUM_FRAMES, Served, moved_by_ten
 from tests.app.test_browser import drag, open_example, screen, show
 
 pytestmark = pytest.mark.browser
 
 WRIST = 10
 SAVED = "window.diffpose.desk.idle"
+LIES_AT = "([k, x]) => Math.abs(window.diffpose.state.poses.get(0).byFrame.get(0)[k][0] - x) < 0.1"
 
 
 def found(page: Any) -> None:
@@ -371,3 +374,27 @@ def test_a_touch_drags_a_keypoint(browser: Any, served: Served) -> None:
     scale = page.evaluate("window.diffpose.state.view.scale")
     assert np.allclose(point(page), before - np.array([40 / scale, 0]), atol=1.5)
     context.close()
+
+
+def test_the_model_adapts_and_one_click_brings_the_shipped_one_back(
+    page: Any, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt = Adapted({}, frames=9, steps=30, before_px=9.1, after_px=7.4, change_px=(-2.0, -1.0))
+    monkeypatch.setattr(adapting, "_learn", lambda workspace, session: learnt)
+    monkeypatch.setattr(adapting, "_put_in_force", moved_by_ten)
+    open_example(page, served)
+    found(page)
+    edit(page)
+    before = point(page, ANKLE)
+
+    page.click(".dp-adapt")
+
+    page.wait_for_selector(".dp-back:not([hidden])", state="attached")
+    assert "held-out error 9.1 → 7.4 px (9 frames" in page.inner_text("body")
+    edit(page)
+    page.wait_for_function(LIES_AT, arg=[ANKLE, before[0] + 10])
+
+    page.click(".dp-back")
+
+    page.wait_for_selector(".dp-back", state="hidden")
+    page.wait_for_function(LIES_AT, arg=[ANKLE, before[0]])

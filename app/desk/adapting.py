@@ -1,0 +1,143 @@
+"""`Adapt to this project`: the model learns from the corrections, and unlearns at a click."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from app.desk.desk import Desk
+from app.handlers import in_line, run_job
+from app.payloads import SEED
+from app.session import Clip, Session
+from app.workspace import Workspace
+from diffpose.errors import DiffPoseError, InputError
+from diffpose.inference.pipeline import PoseChunk
+from diffpose.poses import SamplingConfig
+from diffpose.review.adapting import return_to_shipped
+from diffpose.review.store import Store
+
+if TYPE_CHECKING:
+    from diffpose.inference.adapt import Adapted
+    from diffpose.inference.estimator import Estimator
+
+
+def adapt(workspace: Workspace, session: Session, *, anyway: bool = False) -> Iterator[None]:
+    """Fine-tune on the project's corrections, and find its poses again if that helps.
+
+    Where it does not help the shipped model stays, and the result is kept for a second request:
+    ``anyway`` takes it.
+    """
+
+    def work() -> str:
+        desk, clip = _open(session)
+        offered, desk.offered = desk.offered, None
+        with workspace.line.turn(**in_line(session)):
+            found = offered if anyway and offered is not None else _learn(workspace, session)
+            if not (found.improved or anyway):
+                desk.offered = found
+                session.stamp += 1  # the page looks again and shows the offer
+                return f"{found.words} The shipped model stays."
+            clip.adapted = _put_in_force(workspace, session, found)
+        _show(session, desk, clip)
+        return found.words
+
+    return run_job(session, work)
+
+
+def go_back(session: Session) -> Iterator[None]:
+    """Back to the shipped model and what it said; corrections stay."""
+
+    def work() -> str:
+        desk, clip = _open(session)
+        return_to_shipped(desk.review)
+        clip.adapted = None
+        _show(session, desk, clip)
+        return "The shipped model is in use again, and its poses are back."
+
+    return run_job(session, work)
+
+
+def use_adapted(workspace: Workspace, clip: Clip, desk: Desk) -> str:
+    """Take up the tensors that a project was adapted with; words if that cannot be."""
+    if desk.store.models.adapted() is None:
+        return ""
+    from diffpose.cli.adapting import model_of
+
+    try:
+        clip.adapted = model_of(desk.review, _shipped(workspace))
+    except DiffPoseError as error:
+        return f" {error} Until then the shipped model is used."
+    return ""
+
+
+def restore_poses(clip: Clip, store: Store, track_id: int) -> None:
+    """Show what a project holds of a person."""
+    made = store.provenance(track_id)
+    sampling = (
+        SamplingConfig()
+        if made is None
+        else SamplingConfig(made.num_steps, made.num_hypotheses, SEED)
+    )
+    poses = store.predictions(track_id)
+    clip.start_poses(track_id, sampling)
+    ids = np.full(len(poses), track_id)
+    clip.add_poses(
+        track_id, PoseChunk(ids, poses.frames, poses.keypoints, poses.confidence, poses.covariance)
+    )
+
+
+def _learn(workspace: Workspace, session: Session) -> Adapted:
+    from diffpose.cli.adapting import learn_from
+    from diffpose.inference.adapt import AdaptConfig
+
+    desk, clip = _open(session)
+    return learn_from(
+        desk.review,
+        _shipped(workspace),
+        clip.video,
+        tracks=clip.tracks,
+        cache=workspace.features,
+        config=AdaptConfig(),
+        progress=session.progress,
+        cancelled=session.cancelled,
+    )
+
+
+def _put_in_force(workspace: Workspace, session: Session, found: Adapted) -> Estimator:
+    from diffpose.cli.adapting import put_in_force
+
+    desk, clip = _open(session)
+    return put_in_force(
+        desk.review,
+        _shipped(workspace),
+        clip.video,
+        found,
+        tracks=clip.tracks,
+        stop=clip.num_frames,
+        progress=session.progress,
+        cancelled=session.cancelled,
+    )
+
+
+def _shipped(workspace: Workspace) -> Estimator:
+    from diffpose.inference.estimator import Estimator
+
+    estimator: Any = workspace.estimator
+    if not isinstance(estimator, Estimator):
+        raise InputError("This model cannot be adapted.")
+    return estimator
+
+
+def _open(session: Session) -> tuple[Desk, Clip]:
+    if session.desk is None or session.clip is None:
+        raise InputError("No project is open; find poses or open a project first.")
+    return session.desk, session.clip
+
+
+def _show(session: Session, desk: Desk, clip: Clip) -> None:
+    for track_id in desk.review.track_ids:
+        restore_poses(clip, desk.store, track_id)
+    session.stamp += 1
+    session.revision += 1
