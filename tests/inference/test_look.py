@@ -53,7 +53,7 @@ class Sees:
 
 
 def test_a_loose_box_moves_half_way_to_the_pose():
-    loose = PERSON + [-60, -40, 80, 30]
+    loose = PERSON + np.array([-60, -40, 80, 30])
     (found,) = SecondLook(Boxes([loose], [0.8]), Sees()).detect([PICTURE])
     margin = 0.06 * (PERSON[2:] - PERSON[:2]).max()
     np.testing.assert_allclose(found.boxes[0], (loose + PERSON) / 2, atol=margin)
@@ -61,13 +61,13 @@ def test_a_loose_box_moves_half_way_to_the_pose():
 
 
 def test_two_boxes_on_one_person_become_the_surer_one():
-    boxes = [PERSON + [-30, 0, 0, 30], PERSON + [0, -30, 40, 0], [0, 0, 20, 40]]
+    boxes = [PERSON + np.array([-30, 0, 0, 30]), PERSON + np.array([0, -30, 40, 0]), [0, 0, 20, 40]]
     (found,) = SecondLook(Boxes(boxes, [0.6, 0.9, 0.1]), Sees()).detect([PICTURE])
     np.testing.assert_allclose(found.scores, [0.9])
 
 
 def test_where_no_pose_is_the_box_stays():
-    detector = Boxes([PERSON + [-60, -40, 80, 30]], [0.8])
+    detector = Boxes([PERSON + np.array([-60, -40, 80, 30])], [0.8])
     (found,) = SecondLook(detector, Sees(clear=3)).detect([PICTURE])
     np.testing.assert_array_equal(found.boxes, detector.people.boxes)
 
