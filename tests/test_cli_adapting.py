@@ -1,6 +1,7 @@
 """From a project's corrections to an adapted model in its file, with a small real network."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,8 @@ def test_a_project_keeps_its_adapted_model_and_returns_to_the_shipped_one(tmp_pa
     session = ReviewSession(store)
     for frame in range(8):
         session.apply(Move(0, frame, 5, (20.0 + frame, 30.0)))
-    before, quiet = session.reviewed(0), {"progress": lambda *_: None, "cancelled": lambda: False}
+    before = session.reviewed(0)
+    quiet: Any = {"progress": lambda *_: None, "cancelled": lambda: False}
 
     found = learn_from(
         session, shipped, video, tracks={0: track}, cache=FeatureCache(),
@@ -54,7 +56,9 @@ def test_a_project_keeps_its_adapted_model_and_returns_to_the_shipped_one(tmp_pa
     with Store(tmp_path / "a.diffpose") as store:
         session = ReviewSession(store)
         again, after = model_of(session, shipped), session.reviewed(0)
-        assert again.weights_hash == model.weights_hash == store.provenance(0).weights
+        made = store.provenance(0)
+        assert made is not None
+        assert again.weights_hash == model.weights_hash == made.weights
         (poses,) = estimate_poses(video, [track], again, SAMPLING)
         np.testing.assert_array_equal(poses.keypoints, expected.keypoints)
         free = ~after.corrected

@@ -6,7 +6,7 @@ import pytest
 from diffpose.evaluation.calibration import IDENTITY
 from diffpose.evaluation.statements import LEVEL, Predictions, log_miss
 from diffpose.poses import PoseSequence, Provenance
-from diffpose.review.events import Confirm, Move, SetPose
+from diffpose.review.events import Action, Confirm, Move, SetPose
 from diffpose.review.learning import MIN_FRAMES, learn
 from diffpose.review.session import ReviewSession
 from diffpose.review.tracks import LoadedTrack
@@ -39,7 +39,7 @@ def stated_poses(rng, count, *, too_small=1.0):
 def corrected(poses, truth, rows):
     """A reviewer places what is beyond a tenth of the torso, and confirms."""
     far = np.linalg.norm(poses.keypoints - truth, axis=-1) > 0.1 * TORSO
-    events = []
+    events: list[tuple[str, Action]] = []
     for row in rows:
         placed = np.where(far[row][:, None], truth[row], np.nan).astype(np.float32)
         if far[row].any():
