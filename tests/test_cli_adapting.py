@@ -56,9 +56,9 @@ def test_a_project_keeps_its_adapted_model_and_returns_to_the_shipped_one(tmp_pa
     with Store(tmp_path / "a.diffpose") as store:
         session = ReviewSession(store)
         again, after = model_of(session, shipped), session.reviewed(0)
-        made = store.provenance(0)
-        assert made is not None
-        assert again.weights_hash == model.weights_hash == made.weights
+        kept = store.provenance(0)
+        assert kept is not None
+        assert again.weights_hash == model.weights_hash == kept.weights
         (poses,) = estimate_poses(video, [track], again, SAMPLING)
         np.testing.assert_array_equal(poses.keypoints, expected.keypoints)
         free = ~after.corrected
