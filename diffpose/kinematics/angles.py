@@ -252,6 +252,21 @@ def unwrap(degrees: Array, *, lowest: float) -> Array:
     return result
 
 
+def settle(degrees: Array, *, lowest: float) -> Array:
+    """An angle of a joint that cannot turn round, (N,): within half a turn of its median.
+
+    Where noise carries such a joint once round, it has not turned: `unwrap` would go on counting.
+    """
+    known = np.isfinite(degrees)
+    if not known.any():
+        return np.array(degrees, dtype=np.float64)
+    # The median of directions: the known one with the least sum of distances to the others.
+    values = degrees[known]
+    apart = np.abs(_wrap(values[:, None] - values[None], -180.0)).sum(axis=0)
+    median = _wrap(values[int(np.argmin(apart))], lowest)
+    return unwrap_near(degrees, median)
+
+
 def unwrap_near(degrees: Array, reference: Array) -> Array:
     """Each of (..., N) moved by whole turns to within half a turn of the reference (N,)."""
     return np.asarray(reference + _wrap(degrees - reference, -180.0))

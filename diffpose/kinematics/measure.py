@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -203,40 +204,41 @@ def angle_quantities(angles: dict[str, Series], *, factor: float) -> list[Quanti
     for name, series in angles.items():
         if name.endswith("_segment"):
             continue
-        smallest, largest = _extreme(series, np.min), _extreme(series, np.max)
+        smallest, largest = _extreme(series, np.argmin), _extreme(series, np.argmax)
         for part, word, (value, draws) in (
             ("minimum", "smallest", smallest),
             ("maximum", "largest", largest),
             ("range_of_motion", "range of motion",
              (largest[0] - smallest[0], largest[1] - smallest[1])),
         ):  # fmt: skip
-            label = f"{series.label}, {word}"
-            results.append(
-                quantity(
-                    f"{name}.{part}",
-                    label,
-                    "deg",
-                    value,
-                    draws,
-                    reason=series.reason,
-                    factor=factor,
-                )
-            )
+            found = quantity(
+                f"{name}.{part}", f"{series.label}, {word}", "deg", value, draws,
+                reason=series.reason, factor=factor,
+            )  # fmt: skip
+            if part == "range_of_motion" and found.low < 0:
+                found = replace(found, low=0.0)
+            results.append(found)
     return results + _symmetry(angles, factor)
 
 
-def _extreme(series: Series, function: object) -> tuple[float, Array]:
-    known = np.isfinite(series.values)
-    if not known.any():
+def _extreme(series: Series, find: Callable[[Array], np.intp]) -> tuple[float, Array]:
+    """The extreme and, in every draw, the angle of the same frame.
+
+    The extreme of a draw itself would say more about the noise than about the movement: each frame
+    is another chance to be extreme. `ErrorModel.extreme_factor` pays for having chosen the frame.
+    """
+    known = np.flatnonzero(np.isfinite(series.values))
+    if not len(known):
         return np.nan, np.full(len(series.draws), np.nan)
-    assert callable(function)
-    return float(function(series.values[known])), np.asarray(
-        function(series.draws[:, known], axis=1)
-    )
+    frame = known[find(series.values[known])]
+    value = float(series.values[frame])
+    # A draw beyond half a turn is the same direction, reached the other way round.
+    off = (series.draws[:, frame] - value + 180) % 360 - 180
+    return value, value + off
 
 
 def _range(series: Series) -> tuple[float, Array]:
-    largest, smallest = _extreme(series, np.max), _extreme(series, np.min)
+    largest, smallest = _extreme(series, np.argmax), _extreme(series, np.argmin)
     return largest[0] - smallest[0], largest[1] - smallest[1]
 
 

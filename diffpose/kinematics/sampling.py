@@ -35,17 +35,16 @@ class ErrorModel:
         corrected_sd: Standard deviation of a keypoint that a person placed, in torso lengths,
             where the sequence states none.
         extreme_factor: Factor on the intervals of smallest and largest values and ranges: the
-            extreme of a noisy curve is found where noise made it extreme, and draws about that
-            curve scatter less than it lies off.
+            extreme of a noisy curve is found where noise made it extreme.
         event_factor: The same for the times of extremes and crossings.
     """
 
-    scale: float = 1.1
-    constant_share: float = 0.25
-    wandering_share: float = 0.7
-    correlation_s: float = 0.12
+    scale: float = 1.13
+    constant_share: float = 0.1
+    wandering_share: float = 0.9
+    correlation_s: float = 0.18
     corrected_sd: float = 0.02
-    extreme_factor: float = 1.3
+    extreme_factor: float = 1.5
     event_factor: float = 1.6
 
     def __post_init__(self) -> None:

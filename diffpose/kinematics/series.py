@@ -13,6 +13,7 @@ from diffpose.kinematics.angles import (
     measure_angle,
     missing_keypoints,
     pick,
+    settle,
     unwrap,
     unwrap_near,
 )
@@ -117,7 +118,10 @@ def angle_series(trajectory: Trajectory, name: str) -> Series:
     def read(points: Array) -> Array:
         return measure_angle(points, angle, trajectory.skeleton, facing=trajectory.facing)
 
-    values = unwrap(read(trajectory.points), lowest=angle.lowest)
+    # Segments and shoulders may turn round and round; other joints cannot.
+    turns = len(angle.keypoints) == 2 or name.endswith("shoulder")
+    follow = unwrap if turns else settle
+    values = follow(read(trajectory.points), lowest=angle.lowest)
     draws = unwrap_near(read(trajectory.draws), values)
     return finish(trajectory, values, draws, name=name, label=angle.label, unit="deg")
 

@@ -10,6 +10,7 @@ from diffpose.kinematics.angles import (
     JOINT_ANGLES,
     measure_angle,
     missing_keypoints,
+    settle,
     unwrap,
     unwrap_near,
 )
@@ -198,3 +199,25 @@ def test_nobody_known_faces_right_and_says_so():
 
     assert (facing.direction, facing.certain) == ("right", False)
     assert "unknown" in facing.reason
+
+
+def test_a_joint_that_cannot_turn_round_is_not_carried_round_by_noise():
+    true = 30 + 20 * np.sin(np.linspace(0, 12, 200))
+    noisy = true.copy()
+    noisy[50:53] += [120, 240, 360]  # once round, as a foot's direction does when it is lost
+    noisy[20] = np.nan
+    found = settle((noisy + 180) % 360 - 180, lowest=-180)
+    assert np.isnan(found[20])
+    rest = np.setdiff1d(np.arange(200), [20, 50, 51])
+    np.testing.assert_allclose(found[rest], true[rest], atol=1e-9)
+    assert np.nanmax(np.abs(found - np.nanmedian(found))) <= 200
+    counted = unwrap((noisy[30:] + 180) % 360 - 180, lowest=-180)  # as is right for a segment
+    assert counted[40] - counted[10] > 300
+
+
+@pytest.mark.parametrize("middle", [-170.0, 0.0, 95.0, 179.0])
+def test_settling_changes_nothing_but_whole_turns(middle):
+    true = middle + np.linspace(-80, 80, 41)
+    found = settle((true + 180) % 360 - 180, lowest=-180)
+    np.testing.assert_allclose(np.mod(found - true, 360), 0, atol=1e-9)
+    np.testing.assert_allclose(np.ptp(found), 160, atol=1e-9)
