@@ -391,7 +391,7 @@ def test_the_model_adapts_and_one_click_brings_the_shipped_one_back(
 
     page.wait_for_selector(".dp-back:not([hidden])", state="attached")
     said = "held-out error 9.1 → 7.4 px (9 frames"
-    page.wait_for_function("words => document.body.innerText.includes(words)", arg=said)
+    page.wait_for_function("words => document.body.textContent.includes(words)", arg=said)
     edit(page)
     page.wait_for_function(LIES_AT, arg=[ANKLE, before[0] + 10])
 
