@@ -118,6 +118,9 @@ def infer(
     job: Annotated[
         Path | None, typer.Option(help="Folder that keeps finished parts; run again to resume.")
     ] = None,
+    one_sided: Annotated[
+        bool, typer.Option("--one-sided", help="Faster: do not look at the mirror image as well.")
+    ] = False,
     weights: Annotated[Path | None, typer.Option(help="Weights file instead of the own.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
@@ -138,6 +141,8 @@ def infer(
             say(f"warning: {warning}")
         start, stop = _parse_range(frames, info.num_frames)
         estimator = load_estimator(weights, device)
+        if one_sided:
+            estimator = _one_sided(estimator)
         hooks = _Hooks(
             start=start,
             stop=stop,
@@ -193,6 +198,12 @@ def load_estimator(weights: Path | None, device: str) -> PoseEstimator:
     from diffpose.inference.estimator import Estimator
 
     return Estimator.load(weights, device=device)
+
+
+def _one_sided(estimator: PoseEstimator) -> PoseEstimator:
+    from diffpose.inference.estimator import Estimator
+
+    return estimator.one_sided() if isinstance(estimator, Estimator) else estimator
 
 
 def load_detector(estimator: PoseEstimator, device: str) -> PersonFinder:

@@ -97,4 +97,9 @@ def test_the_command_line_from_weights_and_pictures_to_a_file(
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     poses = read_native(tmp_path / "a")
     assert poses.provenance.weights == tensors_hash(weights) + "-mirrored"
+    fast = CliRunner().invoke(app, [*map(str, [*arguments, tmp_path / "c"]), "--one-sided"])
+    assert fast.exit_code == 0, fast.stderr
+    one_sided = read_native(tmp_path / "c").provenance
+    assert one_sided is not None
+    assert one_sided.weights == tensors_hash(weights)
     assert poses.order == ((0, 1), (0, 0))
