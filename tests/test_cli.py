@@ -44,7 +44,7 @@ def video(monkeypatch: pytest.MonkeyPatch) -> FakeVideo:
 @pytest.fixture
 def estimator(monkeypatch: pytest.MonkeyPatch) -> FakeEstimator:
     fake = FakeEstimator()
-    monkeypatch.setattr("diffpose.cli.load_estimator", lambda weights, device: fake)
+    monkeypatch.setattr("diffpose.cli.load_estimator", lambda *_, mirrored: fake)
     monkeypatch.setattr("diffpose.cli.load_detector", lambda estimator, device: FakeDetector())
     return fake
 
@@ -224,7 +224,7 @@ def test_a_file_that_is_no_video_and_missing_weights_are_one_line(
     text = tmp_path / "text.mp4"
     text.write_text("no video")
 
-    def no_weights(weights: Path | None, device: str) -> None:
+    def no_weights(weights: Path | None, device: str, *, mirrored: bool) -> None:
         raise WeightsError("There is no weights file.")
 
     no_video = run(text, "-o", tmp_path / "out.json")
@@ -252,7 +252,7 @@ def test_ctrl_c_keeps_finished_parts_and_the_next_run_goes_on(
 ) -> None:
     arguments = ("v.mp4", "--job", tmp_path / "job", "--ensemble", 2)
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr("diffpose.cli.load_estimator", lambda weights, device: Interrupted())
+    monkeypatch.setattr("diffpose.cli.load_estimator", lambda *_, mirrored: Interrupted())
 
     stopped = run(*arguments, "-o", tmp_path / "a.json")
 
@@ -262,7 +262,7 @@ def test_ctrl_c_keeps_finished_parts_and_the_next_run_goes_on(
     assert signal.getsignal(signal.SIGINT) is before
 
     rest = FakeEstimator()
-    monkeypatch.setattr("diffpose.cli.load_estimator", lambda weights, device: rest)
+    monkeypatch.setattr("diffpose.cli.load_estimator", lambda *_, mirrored: rest)
     resumed = run(*arguments, "-o", tmp_path / "a.json")
     undisturbed = run("v.mp4", "--ensemble", 2, "-o", tmp_path / "b.json")
 

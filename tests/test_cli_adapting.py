@@ -1,6 +1,5 @@
 """From a project's corrections to an adapted model in its file, with a small real network."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from diffpose.inference.adapt import AdaptConfig
 from diffpose.inference.estimator import Estimator
 from diffpose.inference.features import FeatureCache
 from diffpose.inference.pipeline import estimate_poses
-from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
 from diffpose.poses import Provenance, SamplingConfig, Track
 from diffpose.review.adapting import return_to_shipped
@@ -20,17 +18,14 @@ from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
 from tests.fakes import FakeVideo, box_around, walk
 from tests.review.review_objects import same
+from tests.tiny import TINY
 
 SAMPLING = SamplingConfig(1, 2)
 
 
 def test_a_project_keeps_its_adapted_model_and_returns_to_the_shipped_one(tmp_path):
     torch.manual_seed(0)
-    config = replace(
-        preset("small"), crop_size=(64, 64), radius=1, width=32, strl_layers=1,
-        decoder_widths=(32, 16, 16), correlation_layers=1, heads=2,
-    )  # fmt: skip
-    shipped = Estimator(DiffPose(config), weights_hash="none")
+    shipped = Estimator(DiffPose(TINY), weights_hash="none")
     boxes = np.array([box_around(walk(f)[0]) for f in range(10)])
     video, track = FakeVideo(num_frames=10), Track(0, np.arange(10), boxes, np.ones(10))
     (poses,) = estimate_poses(video, [track], shipped, SAMPLING)

@@ -140,9 +140,7 @@ def infer(
         for warning in info.warnings:
             say(f"warning: {warning}")
         start, stop = _parse_range(frames, info.num_frames)
-        estimator = load_estimator(weights, device)
-        if one_sided:
-            estimator = _one_sided(estimator)
+        estimator = load_estimator(weights, device, mirrored=not one_sided)
         hooks = _Hooks(
             start=start,
             stop=stop,
@@ -193,17 +191,11 @@ def open_video(source: Path) -> Video:
     return Video(source)
 
 
-def load_estimator(weights: Path | None, device: str) -> PoseEstimator:
+def load_estimator(weights: Path | None, device: str, *, mirrored: bool) -> PoseEstimator:
     """The network; DiffPose's own weights if no file is given."""
     from diffpose.inference.estimator import Estimator
 
-    return Estimator.load(weights, device=device)
-
-
-def _one_sided(estimator: PoseEstimator) -> PoseEstimator:
-    from diffpose.inference.estimator import Estimator
-
-    return estimator.one_sided() if isinstance(estimator, Estimator) else estimator
+    return Estimator.load(weights, device=device, mirrored=mirrored)
 
 
 def load_detector(estimator: PoseEstimator, device: str) -> PersonFinder:

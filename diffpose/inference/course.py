@@ -218,7 +218,7 @@ class Course:
         noise = torch.randn(x_0.shape, generator=generator)
         x_t = self._schedule.add_noise(x_0, noise, timesteps)
         x_t = torch.where(known[:, :, None, None], x_t, noise).to(device) / config.signal_scale
-        given = features[index]._map(lambda tensor: tensor.to(device))
+        given = features[index].to(device)
         with torch.no_grad():
             asked = _answer(old(x_t, timesteps.to(device), given), config.output)
         said = _answer(decoder(x_t, timesteps.to(device), given), config.output, logs=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from diffpose.skeleton import Skeleton
 from diffpose.tensorfile import tensors_hash
 
 STRIDE = 4
+_MIRRORED = "-mirrored"  # in the hash: such poses are others
 _ROWS_AT_ONCE = 64  # windows x hypotheses in one call of the decoder: bounds the memory
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "weights"
@@ -96,10 +98,9 @@ class Estimator:
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
         self.calibration = calibration
         self.mirrored = mirrored
-        self._tensors_hash = weights_hash
         self.weights_hash = (
             weights_hash
-            + ("-mirrored" if mirrored else "")
+            + (_MIRRORED if mirrored else "")
             + (f"-{calibration.digest}" if calibration.groups else "")
         )
         config = network.config
@@ -160,11 +161,10 @@ class Estimator:
         return cls(network, weights_hash=f"untrained-{seed}", device=device)
 
     def one_sided(self) -> Estimator:
-        """The same network, which does not look at mirror images: half the work."""
-        return Estimator(
-            self.network, weights_hash=self._tensors_hash, device=str(self.device),
-            calibration=self.calibration,
-        )  # fmt: skip
+        """This estimator without its look at mirror images: half the work, the same turns."""
+        twin = copy.copy(self)
+        twin.mirrored, twin.weights_hash = False, self.weights_hash.replace(_MIRRORED, "")
+        return twin
 
     @torch.inference_mode()
     def encode_frames(self, crops: NDArray[np.uint8]) -> Tensor:

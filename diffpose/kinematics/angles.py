@@ -57,6 +57,11 @@ class Angle:
     positive: str
     opposite: str
 
+    @property
+    def turns(self) -> bool:
+        """Whether it may go round and round: segments and shoulders do, other joints cannot."""
+        return len(self.keypoints) == 2 or self.name.endswith("shoulder")
+
 
 _FORWARD = "towards the front of the body"
 _OUT = "outwards, away from the midline of the body"
@@ -260,11 +265,10 @@ def settle(degrees: Array, *, lowest: float) -> Array:
     known = np.isfinite(degrees)
     if not known.any():
         return np.array(degrees, dtype=np.float64)
-    # The median of directions: the known one with the least sum of distances to the others.
-    values = degrees[known]
-    apart = np.abs(_wrap(values[:, None] - values[None], -180.0)).sum(axis=0)
-    median = _wrap(values[int(np.argmin(apart))], lowest)
-    return unwrap_near(degrees, median)
+    # The median of directions has the least sum of distances to all; a few degrees do not matter.
+    directions = np.arange(lowest, lowest + 360.0, 5.0)
+    apart = np.abs(_wrap(degrees[known][:, None] - directions, -180.0)).sum(axis=0)
+    return unwrap_near(degrees, directions[int(np.argmin(apart))])
 
 
 def unwrap_near(degrees: Array, reference: Array) -> Array:

@@ -118,9 +118,7 @@ def angle_series(trajectory: Trajectory, name: str) -> Series:
     def read(points: Array) -> Array:
         return measure_angle(points, angle, trajectory.skeleton, facing=trajectory.facing)
 
-    # Segments and shoulders may turn round and round; other joints cannot.
-    turns = len(angle.keypoints) == 2 or name.endswith("shoulder")
-    follow = unwrap if turns else settle
+    follow = unwrap if angle.turns else settle
     values = follow(read(trajectory.points), lowest=angle.lowest)
     draws = unwrap_near(read(trajectory.draws), values)
     return finish(trajectory, values, draws, name=name, label=angle.label, unit="deg")
@@ -211,9 +209,9 @@ def quantity(
     """A number with the interval that its draws (D,) state about the truth.
 
     Draws scatter about the measured value as the measured value scatters about the truth, and
-    what noise does to it (it makes a range of motion larger) it has done once before. The
-    interval is therefore that of ``2 value - draws`` (basic bootstrap; Davison and Hinkley 1997),
-    made wider about its middle by ``factor``.
+    what noise does to it on average it has done once before. The interval is therefore that of
+    ``2 value - draws`` (basic bootstrap; Davison and Hinkley 1997), made wider about its
+    middle by ``factor``.
     """
     if not math.isfinite(value):
         return Quantity(name, label, math.nan, math.nan, math.nan, unit, reason or "Not known.")

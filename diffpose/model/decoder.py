@@ -37,6 +37,10 @@ class Features:
         """Every window ``count`` times in a row: one copy for each hypothesis."""
         return self._map(lambda tensor: tensor.repeat_interleave(count, dim=0))
 
+    def to(self, device: torch.device) -> Features:
+        """The same on another device."""
+        return self._map(lambda tensor: tensor.to(device))
+
     def joined(self, others: Features) -> Features:
         """These windows, then the others."""
         return Features(

@@ -51,7 +51,8 @@ def test_two_long_runs_advance_side_by_side():
         for _ in range(5):
             made.append(name)
             # Part of the model's work: the other asks for its turn meanwhile.
-            waits_until(line, 2) if made.count("a") < 5 and made.count("b") < 5 else None
+            if made.count("a") < 5 and made.count("b") < 5:
+                waits_until(line, 2)
             yield name
 
     def run(name):

@@ -19,10 +19,10 @@ from diffpose.inference.course import LAYERS, Course, make_school
 from diffpose.inference.estimator import Estimator
 from diffpose.inference.features import FeatureCache
 from diffpose.inference.pipeline import estimate_poses
-from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
 from diffpose.poses import SamplingConfig, Track
 from tests.fakes import FakeVideo, box_around, walk
+from tests.tiny import TINY
 
 FRAMES, JOINT = 14, 5
 QUICK = AdaptConfig(steps=12, seconds=1e9, judged=SamplingConfig(1, 2))
@@ -31,11 +31,7 @@ QUICK = AdaptConfig(steps=12, seconds=1e9, judged=SamplingConfig(1, 2))
 @pytest.fixture(scope="module")
 def estimator():
     torch.manual_seed(0)
-    config = replace(
-        preset("small"), crop_size=(64, 64), radius=1, width=32, strl_layers=1,
-        decoder_widths=(32, 16, 16), correlation_layers=1, heads=2,
-    )  # fmt: skip
-    return Estimator(DiffPose(config), weights_hash="none", mirrored=True)
+    return Estimator(DiffPose(TINY), weights_hash="none", mirrored=True)
 
 
 @pytest.fixture(scope="module")

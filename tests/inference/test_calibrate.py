@@ -1,7 +1,5 @@
 """Laws of the calibrated estimator: from held-out people to a weights file to every pose."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,12 +11,12 @@ from diffpose.errors import SettingsError, WeightsError
 from diffpose.evaluation.calibration import FEATURES, Calibration, GroupMap
 from diffpose.inference.calibrate import Thinned, annotated_stills, calibrate, rendered_clips
 from diffpose.inference.estimator import Estimator
-from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
 from diffpose.model.weights import load_weights, save_calibration, save_weights
 from diffpose.poses import SamplingConfig
 from diffpose.skeleton import HALPE26
 from tests.data.lspet_folder import write_lspet
+from tests.tiny import TINY
 
 AFFINES = np.eye(2, 3)[None]
 ZEROS = (0.0,) * (len(FEATURES) - 1)
@@ -29,12 +27,8 @@ WRISTS = [HALPE26.index("left_wrist"), HALPE26.index("right_wrist")]
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     torch.manual_seed(0)
-    config = replace(
-        preset("small"), name="tiny", crop_size=(64, 64), radius=1, width=32, strl_layers=1,
-        decoder_widths=(32, 16, 16), correlation_layers=1, heads=2,
-    )  # fmt: skip
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_weights(path, DiffPose(config), training={})
+    save_weights(path, DiffPose(TINY), training={})
     return path
 
 

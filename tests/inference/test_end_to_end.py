@@ -1,7 +1,6 @@
 """The whole path with a real, small, untrained network: exact where the mathematics is."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -15,18 +14,14 @@ from diffpose.formats.native import read_native
 from diffpose.inference.estimator import Estimator
 from diffpose.inference.jobs import Job
 from diffpose.inference.pipeline import estimate_poses, iter_poses
-from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
 from diffpose.model.weights import save_weights
 from diffpose.poses import SamplingConfig, Track
 from diffpose.tensorfile import tensors_hash
 from tests.fakes import FakeVideo, box_around, draw_dots
+from tests.tiny import TINY
 
 SAMPLING = SamplingConfig(num_steps=2, num_hypotheses=2, seed=3)
-TINY = replace(
-    preset("small"), name="tiny", crop_size=(64, 64), radius=1, width=32, strl_layers=1,
-    decoder_widths=(32, 16, 16), correlation_layers=1, heads=2,
-)  # fmt: skip
 
 
 def dot(frame: int, shift: int = 0) -> list[tuple[float, float]]:

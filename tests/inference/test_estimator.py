@@ -1,7 +1,5 @@
 """Laws of the estimator: seeds, ensembles, frames of reference, turns."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -9,9 +7,9 @@ import torch
 from diffpose.errors import SettingsError, WeightsError
 from diffpose.geometry import apply_affine, crop_affine, invert_affine
 from diffpose.inference.estimator import Estimator
-from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
 from diffpose.poses import SamplingConfig
+from tests.tiny import TINY
 
 AFFINES = np.tile(np.eye(2, 3), (2, 1, 1))
 
@@ -19,11 +17,7 @@ AFFINES = np.tile(np.eye(2, 3), (2, 1, 1))
 @pytest.fixture(scope="module")
 def estimator():
     torch.manual_seed(0)
-    config = replace(
-        preset("small"), crop_size=(64, 64), radius=1, width=32, strl_layers=1,
-        decoder_widths=(32, 16, 16), correlation_layers=1, heads=2,
-    )  # fmt: skip
-    return Estimator(DiffPose(config), weights_hash="none")
+    return Estimator(DiffPose(TINY), weights_hash="none")
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Laws of seeing both sides: an ensemble of the mirrored picture gives the mirrored pose."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -9,9 +7,9 @@ import torch
 from diffpose.inference import estimator as estimator_module
 from diffpose.inference.estimator import Estimator
 from diffpose.inference.mirror import BothSides, mirror_heatmaps, mirrored_rows
-from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
 from diffpose.poses import SamplingConfig
+from tests.tiny import TINY
 
 AFFINES = np.tile(np.eye(2, 3), (2, 1, 1))
 
@@ -19,11 +17,7 @@ AFFINES = np.tile(np.eye(2, 3), (2, 1, 1))
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    config = replace(
-        preset("small"), crop_size=(64, 64), radius=1, width=32, strl_layers=1,
-        decoder_widths=(32, 16, 16), correlation_layers=1, heads=2,
-    )  # fmt: skip
-    return DiffPose(config)
+    return DiffPose(TINY)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +63,10 @@ def test_even_hypotheses_are_those_of_the_one_sided_estimator(network, crops):
     alone = plain.sample(plain.encode(crops), AFFINES, SamplingConfig(2, 4))
     np.testing.assert_allclose(seen.hypotheses[:, ::2], alone.hypotheses[:, ::2], atol=1e-3)
     assert both.weights_hash != plain.weights_hash
+    assert both.one_sided().weights_hash == plain.weights_hash
+    again = both.one_sided()
+    found = again.sample(again.encode(crops), AFFINES, SamplingConfig(2, 4))
+    np.testing.assert_array_equal(found.hypotheses, alone.hypotheses)
 
 
 def test_rows_and_windows_keep_their_order(network, crops):

@@ -11,10 +11,10 @@ from diffpose.inference.estimator import Estimator
 from diffpose.inference.features import FeatureCache
 from diffpose.inference.pipeline import estimate_poses
 from diffpose.inference.resample import moved, resample
-from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
 from diffpose.poses import SamplingConfig, Track
 from tests.fakes import FakeVideo, box_around, walk
+from tests.tiny import TINY
 
 SAMPLING = SamplingConfig(2, 3)
 
@@ -22,11 +22,7 @@ SAMPLING = SamplingConfig(2, 3)
 @pytest.fixture(scope="module")
 def estimator():
     torch.manual_seed(0)
-    config = replace(
-        preset("small"), crop_size=(64, 64), radius=1, width=32, strl_layers=1,
-        decoder_widths=(32, 16, 16), correlation_layers=1, heads=2,
-    )  # fmt: skip
-    return Estimator(DiffPose(config), weights_hash="none")
+    return Estimator(DiffPose(TINY), weights_hash="none")
 
 
 @pytest.fixture(scope="module")

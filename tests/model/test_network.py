@@ -12,11 +12,7 @@ from diffpose.model.config import PRESETS, ModelConfig, preset
 from diffpose.model.decoder import Features, posterior_heatmap
 from diffpose.model.network import DiffPose
 from diffpose.model.strl import Strl
-
-TINY = replace(
-    preset("small"), name="tiny", crop_size=(64, 64), radius=1, width=32, strl_layers=1,
-    decoder_widths=(32, 16, 16), correlation_layers=1, heads=2,
-)  # fmt: skip
+from tests.tiny import TINY
 
 
 def network(**changes):

@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import save_file
 
 from diffpose.errors import WeightsError
-from diffpose.model.config import preset
 from diffpose.model.network import DiffPose
 from diffpose.model.weights import (
     load_calibration,
@@ -20,29 +19,27 @@ from diffpose.model.weights import (
     save_weights,
 )
 from diffpose.tensorfile import file_hash, load_tensors, tensors_hash
+from tests.tiny import TINY
 
-TINY = replace(
-    preset("small"), name="tiny", crop_size=(64, 64), radius=0, width=32, strl_layers=1,
-    decoder_widths=(32, 16, 16), correlation_layers=1, heads=2,
-)  # fmt: skip
-TINY_VIT = replace(TINY, backbone="vit_tiny_patch16_224")
+STILL = replace(TINY, radius=0)
+TINY_VIT = replace(STILL, backbone="vit_tiny_patch16_224")
 
 
 @pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "tiny.safetensors"
-    save_weights(path, DiffPose(TINY), training={"steps": 3}, dtype=torch.float32)
+    save_weights(path, DiffPose(STILL), training={"steps": 3}, dtype=torch.float32)
     return path
 
 
 def test_weights_carry_their_config_and_come_back_bit_equal(tmp_path):
-    network = DiffPose(TINY).eval()
+    network = DiffPose(STILL).eval()
     path = tmp_path / "tiny.safetensors"
 
     save_weights(path, network, training={"steps": 3}, dtype=torch.float32)
     again = load_weights(path)
 
-    assert again.config == TINY
+    assert again.config == STILL
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name])
 
@@ -87,7 +84,7 @@ def test_weights_of_another_skeleton_are_refused(saved):
 
 
 def test_weights_that_do_not_fit_their_config_are_refused(saved):
-    config = TINY.to_dict() | {"width": 64}
+    config = STILL.to_dict() | {"width": 64}
     rewrite(saved, config=json.dumps(config))
 
     with pytest.raises(WeightsError, match="does not fit its own config"):
@@ -147,13 +144,13 @@ def test_vit_weights_of_another_size_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="vit_tiny"):
         load_vit_weights(DiffPose(TINY_VIT), path)
     with pytest.raises(WeightsError, match="no ViT backbone"):
-        load_vit_weights(DiffPose(TINY), path)
+        load_vit_weights(DiffPose(STILL), path)
 
 
 @pytest.mark.parametrize("naming", ["as timm", "another author's"])
 def test_a_classifier_fills_a_convolutional_backbone_by_name_or_by_order(tmp_path, naming):
     torch.manual_seed(2)
-    classifier, network = timm.create_model(TINY.backbone), DiffPose(TINY)
+    classifier, network = timm.create_model(STILL.backbone), DiffPose(STILL)
     state = classifier.state_dict()
     own = naming == "as timm"
     stored = {name if own else f"layer{i}": v for i, (name, v) in enumerate(state.items())}
@@ -166,7 +163,7 @@ def test_a_classifier_fills_a_convolutional_backbone_by_name_or_by_order(tmp_pat
 
 
 def test_a_classifier_of_another_network_is_refused(tmp_path):
-    network = DiffPose(TINY)
+    network = DiffPose(STILL)
     before = {k: v.clone() for k, v in network.state_dict().items()}
     torch.save(timm.create_model("resnet10t").state_dict(), tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=r"other\.pth does not hold a tf_efficientnet_lite0"):
