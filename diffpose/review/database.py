@@ -37,10 +37,15 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """A block of which all is written, and on the disk after it, or nothing.
 
+        Within another block it is part of that one, and is written with it.
+
         Raises:
             ProjectError: The file is read-only, full, locked, damaged, or no longer where it was.
         """
         with self._lock, explained(self._path):
+            if self._connection.in_transaction:  # this thread's: others wait for the lock
+                yield
+                return
             self._refuse_unwritable()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -50,6 +55,11 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    @property
+    def writing(self) -> bool:
+        """Is a transaction under way?"""
+        return self._connection.in_transaction
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run a statement within a transaction; the id of the row it inserted, if it did."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -319,6 +320,18 @@ class ReviewSession:
             )
             frames = tuple(int(frame) for frame in carried.frames)
             return Change(revision, sequence.track_id, frames, "new predictions")
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A block of changes that are written together when it ends, or not at all."""
+        with self._lock:
+            try:
+                with self.store.transaction():
+                    yield
+            except BaseException:
+                # What was read within the block may never have been written.
+                self._events, self._loaded, self._tracks = [], -1, {}
+                raise
 
     def export_sequences(self) -> list[PoseSequence]:
         """The poses of every track as reviewed."""

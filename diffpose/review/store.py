@@ -63,6 +63,7 @@ class Store:
         self._clock = clock
         self._database = Database(self.path, clock=clock, read_only=read_only)
         self.models = Models(self._database, clock=clock)
+        self.transaction = self._database.transaction  # makes one of several writes
         self._actions: dict[int, Action] = {}  # by event id: events never change
 
     def __enter__(self) -> Store:
@@ -309,12 +310,14 @@ class Store:
             f"WHERE {where} ORDER BY event_id",
             *values,
         )
+        # What is not yet written may never be: its id would then be another event's.
+        known = dict(self._actions) if self._database.writing else self._actions
         with self._readable():
             for row in rows:
-                if row[0] not in self._actions:
-                    self._actions[row[0]] = from_dict(json.loads(row[4]))
+                if row[0] not in known:
+                    known[row[0]] = from_dict(json.loads(row[4]))
             return [
-                Event(n, revision, who, datetime.fromisoformat(when), self._actions[n], tab)
+                Event(n, revision, who, datetime.fromisoformat(when), known[n], tab)
                 for n, revision, who, when, _, tab in rows
             ]
 

@@ -146,3 +146,50 @@ def test_a_session_goes_on_where_a_killed_one_stopped(tmp_path):
         while session.can_undo:
             session.undo()
         assert same(session.reviewed(0), before)
+
+
+# The same for a model that is taken up and given back, over two people's poses.
+_DIE_WHILE_ADAPTING = """
+import os, signal, sys
+from pathlib import Path
+from diffpose.review.adapting import return_to_shipped, take_up
+from diffpose.review.models import AdaptedModel
+from diffpose.review.session import ReviewSession
+from diffpose.review.store import Store
+from tests.review.review_objects import clock, predictions, project
+
+folder = Path(sys.argv[1])
+for number in range(1000):
+    path = folder / f"{number}.diffpose"
+    project(path, predictions(0), predictions(1)).close()
+    if os.fork() == 0:
+        session = ReviewSession(Store(path, clock=clock))
+        count = 0
+        def one_more(statement):
+            global count
+            count += 1
+            if count > number:
+                os.kill(os.getpid(), signal.SIGKILL)
+        session.store._database._connection.set_trace_callback(one_more)
+        better = [predictions(0, seed=1), predictions(1, seed=1)]
+        take_up(session, AdaptedModel("x", "base", b"tensors"), better, provenances={})
+        return_to_shipped(session)
+        os._exit(0)
+    _, status = os.wait()
+    with Store(path, clock=clock) as store:
+        model = store.models.adapted()
+        sets = [len(store.prediction_revisions(track_id)) for track_id in (0, 1)]
+        print(model.name if model else "shipped", *sets, store.revision, sep=",")
+    if status == 0:
+        break
+"""
+
+
+def test_killed_before_any_statement_a_model_is_in_force_with_its_poses_or_not(tmp_path):
+    process = _run(_DIE_WHILE_ADAPTING, tmp_path)
+    out, err = process.communicate()
+
+    assert process.returncode == 0, err
+    states = out.split()
+    assert len(states) > 20
+    assert list(dict.fromkeys(states)) == ["shipped,1,1,2", "x,2,2,4", "shipped,3,3,6"]

@@ -8,6 +8,7 @@ import pytest
 from diffpose.errors import ProjectError
 from diffpose.poses import Provenance
 from diffpose.review.adapting import return_to_shipped, take_up
+from diffpose.review.database import Database
 from diffpose.review.events import Confirm, Move
 from diffpose.review.learning import lessons_of
 from diffpose.review.models import AdaptedModel
@@ -42,6 +43,46 @@ def test_returning_to_the_shipped_model_brings_its_predictions_back_bit_for_bit(
         assert store.models.adapted() is None
         with pytest.raises(ProjectError, match="already"):
             return_to_shipped(session)
+
+
+@pytest.mark.parametrize("step", [take_up, return_to_shipped])
+def test_a_failure_before_any_write_leaves_file_and_session_as_they_were(
+    tmp_path, monkeypatch, step
+):
+    session = ReviewSession(project(tmp_path / "a.diffpose", predictions(0), predictions(1)))
+    arguments = ([predictions(0, seed=1), predictions(1, seed=1)],)
+    if step is return_to_shipped:
+        take_up(session, MODEL, *arguments, provenances=MADE)
+    before = [session.reviewed(track_id) for track_id in (0, 1)]
+    model, revision = session.store.models.adapted(), session.revision
+    real, left = Database.execute, 0
+
+    def failing(database, *statement):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError("the disk went away")
+        return real(database, *statement)
+
+    monkeypatch.setattr(Database, "execute", failing)
+    for number in range(100):
+        left = number
+        try:
+            if step is take_up:
+                take_up(session, MODEL, *arguments, provenances=MADE)
+            else:
+                return_to_shipped(session)
+            break
+        except OSError:
+            after = [session.reviewed(track_id) for track_id in (0, 1)]
+            assert all(same(a, b) for a, b in zip(after, before, strict=True))
+            assert (session.store.models.adapted(), session.revision) == (model, revision)
+
+    assert number > 4
+    assert session.revision == revision + 2
+    left = 100
+    session.apply(Move(1, 3, 1, (50.0, 60.0)))
+    assert session.reviewed(1).poses.keypoints[1, 1].tolist() == [50, 60]
 
 
 def test_lessons_are_what_was_placed_and_what_was_confirmed(tmp_path):

@@ -458,3 +458,20 @@ def test_an_alternative_is_taken_where_it_differs_and_knows_the_reviewers_sides(
         np.testing.assert_allclose(poses.keypoints[2, right], other[left])
         np.testing.assert_array_equal(poses.keypoints[2, 0], usual[0])
         assert session.reviewed(0).corrected.sum() == len(mirrored.keypoints_changed)
+
+
+def test_changes_made_together_are_all_there_or_none(store):
+    session, before = ReviewSession(store), ReviewSession(store).reviewed(0)
+    with suppress(InterruptedError), session.together():
+        session.apply(Move(0, 3, 1, (50.0, 60.0)))
+        assert session.reviewed(0).corrected.sum() == 1
+        raise InterruptedError
+    assert same(session.reviewed(0), before)
+
+    with session.together():
+        session.apply(Move(0, 4, 2, (70.0, 80.0)))
+        session.apply(Move(0, 5, 2, (71.0, 81.0)))
+
+    # Not the positions of the event that had the same number and was never written.
+    assert session.reviewed(0).poses.keypoints[2:4, 2].tolist() == [[70, 80], [71, 81]]
+    assert np.argwhere(session.reviewed(0).corrected).tolist() == [[2, 2], [3, 2]]
