@@ -9,12 +9,10 @@ import numpy as np
 
 from app.desk.desk import Desk
 from app.handlers import in_line, run_job
-from app.payloads import SEED
 from app.session import Clip, Session
 from app.workspace import Workspace
 from diffpose.errors import DiffPoseError, InputError
 from diffpose.inference.pipeline import PoseChunk
-from diffpose.poses import SamplingConfig
 from diffpose.review.adapting import return_to_shipped
 from diffpose.review.store import Store
 
@@ -63,7 +61,7 @@ def use_adapted(workspace: Workspace, clip: Clip, desk: Desk) -> str:
     """Take up the tensors that a project was adapted with; words if that cannot be."""
     if desk.store.models.adapted() is None:
         return ""
-    from diffpose.cli.adapting import model_of
+    from diffpose.workflow.adapting import model_of
 
     try:
         clip.adapted = model_of(desk.review, _shipped(workspace))
@@ -74,14 +72,10 @@ def use_adapted(workspace: Workspace, clip: Clip, desk: Desk) -> str:
 
 def restore_poses(clip: Clip, store: Store, track_id: int) -> None:
     """Show what a project holds of a person."""
-    made = store.provenance(track_id)
-    sampling = (
-        SamplingConfig()
-        if made is None
-        else SamplingConfig(made.num_steps, made.num_hypotheses, SEED)
-    )
+    from diffpose.workflow.resampling import sampling_of
+
     poses = store.predictions(track_id)
-    clip.start_poses(track_id, sampling)
+    clip.start_poses(track_id, sampling_of(store, track_id))
     ids = np.full(len(poses), track_id)
     clip.add_poses(
         track_id, PoseChunk(ids, poses.frames, poses.keypoints, poses.confidence, poses.covariance)
@@ -89,8 +83,8 @@ def restore_poses(clip: Clip, store: Store, track_id: int) -> None:
 
 
 def _learn(workspace: Workspace, session: Session) -> Adapted:
-    from diffpose.cli.adapting import learn_from
     from diffpose.inference.adapt import AdaptConfig
+    from diffpose.workflow.adapting import learn_from
 
     desk, clip = _open(session)
     return learn_from(
@@ -106,7 +100,7 @@ def _learn(workspace: Workspace, session: Session) -> Adapted:
 
 
 def _put_in_force(workspace: Workspace, session: Session, found: Adapted) -> Estimator:
-    from diffpose.cli.adapting import put_in_force
+    from diffpose.workflow.adapting import put_in_force
 
     desk, clip = _open(session)
     return put_in_force(

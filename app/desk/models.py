@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from diffpose.inference.pipeline import sample_window, window_at
 from diffpose.poses import Hypotheses, SamplingConfig
-from diffpose.review.propagate import suggest
 from diffpose.review.suggestions import (
     HypothesesProvider,
     Resampler,
@@ -23,42 +22,27 @@ if TYPE_CHECKING:
 DeskModels = tuple[Resampler | None, HypothesesProvider | None]
 """What follows a correction, and what else a pose could be; None where no model does it."""
 
-Heard = dict[tuple[int, int], tuple[tuple[float, float], float]]
-
 
 def load_desk_models(workspace: Workspace, clip: Clip) -> DeskModels:
     """The pose model: the corrected frame is sampled again, its neighbours follow."""
 
     def resampler(request: ResampleRequest) -> Suggestion:
-        return suggest(request, resampled=_heard(workspace, clip, request))
+        from diffpose.workflow.resampling import follow
+
+        estimator: Any = clip.adapted or workspace.estimator
+        return follow(
+            request,
+            video=clip.video,
+            track=clip.tracks.get(request.track_id),
+            estimator=estimator,
+            sampling=_sampling(clip, request.track_id),
+            cache=workspace.features,
+        )
 
     def hypotheses(track_id: int, frame: int) -> Hypotheses:
         return _hypotheses(workspace, clip, track_id, frame)
 
     return resampler, hypotheses
-
-
-def _heard(workspace: Workspace, clip: Clip, request: ResampleRequest) -> Heard | None:
-    """What the model says of the frame once it knows what was placed there."""
-    from diffpose.inference.estimator import Estimator
-    from diffpose.inference.resample import moved, resample
-
-    estimator = clip.adapted or workspace.estimator
-    track = clip.tracks.get(request.track_id)
-    if not isinstance(estimator, Estimator) or track is None:
-        return None
-    if window_at(clip.video, track, estimator, frame=request.frame) is None:
-        return None
-    again = resample(
-        clip.video,
-        track,
-        estimator,
-        _sampling(clip, request.track_id),
-        frame=request.frame,
-        placed=request.placed,
-        cache=workspace.features,
-    )
-    return moved(again, request.predictions)
 
 
 def _hypotheses(workspace: Workspace, clip: Clip, track_id: int, frame: int) -> Hypotheses:

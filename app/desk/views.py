@@ -15,13 +15,11 @@ from diffpose.review.learning import Learned
 from diffpose.review.library import ProjectInfo
 from diffpose.review.models import AdaptedModel
 from diffpose.review.queue import ReviewItem
-from diffpose.review.suggestions import Suggestion
+from diffpose.review.suggestions import Suggestion, moves
 from diffpose.skeleton import Skeleton
 
 CORRECTED, HIDDEN, OUTSIDE, SUGGESTED = 1, 2, 4, 8
 """Bits of a keypoint's mark; `canvas/trails.js` has the same."""
-
-_LEAST_PX = 0.5
 
 
 def changed_rows(before: ReviewedTrack | None, after: ReviewedTrack) -> NDArray[np.intp] | None:
@@ -62,17 +60,13 @@ def track_view(reviewed: ReviewedTrack, rows: NDArray[np.intp] | None) -> Json:
 
 def suggestion_view(suggestion: Suggestion, reviewed: ReviewedTrack) -> Json | None:
     """The poses that would change, as they would be; None if nothing would."""
-    frames, poses, moved = [], [], 0
+    frames, poses, far = [], [], moves(suggestion, reviewed)
     for index, frame in enumerate(suggestion.frames):
         row = reviewed.row(frame)
-        if row is None:
+        if row is None or not far[index].any():
             continue
         new, old = suggestion.keypoints[index], reviewed.poses.keypoints[row]
         known = np.isfinite(new).all(axis=-1)
-        with np.errstate(invalid="ignore"):
-            far = known & ~(np.linalg.norm(new - old, axis=-1) < _LEAST_PX)
-        if not far.any():
-            continue
         keep = known[:, None]
         frames.append(int(frame))
         poses.append(
@@ -84,8 +78,7 @@ def suggestion_view(suggestion: Suggestion, reviewed: ReviewedTrack) -> Json | N
                 ),
             )
         )
-        moved += int(far.sum())
-    return {"frames": frames, "poses": poses, "moved": moved} if frames else None
+    return {"frames": frames, "poses": poses, "moved": int(far.sum())} if frames else None
 
 
 def alternative_view(alternative: Alternative, skeleton: Skeleton) -> Json:

@@ -129,11 +129,11 @@ def _adapted(
     seconds: float,
     anyway: bool,
 ) -> str:
-    from diffpose.cli.adapting import learn_from, put_in_force
     from diffpose.inference.adapt import AdaptConfig
     from diffpose.inference.estimator import Estimator
     from diffpose.inference.features import FeatureCache
     from diffpose.video.decode import Video
+    from diffpose.workflow.adapting import learn_from, put_in_force
 
     store = session.store
     known = session.video(session.track_ids[0]) if session.track_ids else None

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from diffpose.poses import FloatArray, Hypotheses, PoseSequence
+from diffpose.review.corrections import ReviewedTrack
+
+LEAST_PX = 0.5
+"""A keypoint that would move by less stays for the eye where it is."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,18 @@ class Suggestion:
     covariance: FloatArray
     confidence: FloatArray
     revision: int | None = None
+
+
+def moves(suggestion: Suggestion, reviewed: ReviewedTrack) -> NDArray[np.bool_]:
+    """(M, K) which keypoints a suggestion would visibly move, or give a position."""
+    result = np.zeros(suggestion.keypoints.shape[:2], bool)
+    for index, frame in enumerate(suggestion.frames):
+        row = reviewed.row(frame)
+        if row is not None:
+            new, old = suggestion.keypoints[index], reviewed.poses.keypoints[row]
+            near = np.linalg.norm(new - old, axis=-1) < LEAST_PX  # not where unknown
+            result[index] = np.isfinite(new).all(axis=-1) & ~near
+    return result
 
 
 Resampler = Callable[[ResampleRequest], Suggestion]

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffpose.cli.adapting import learn_from, model_of, put_in_force
 from diffpose.inference.adapt import AdaptConfig
 from diffpose.inference.estimator import Estimator
 from diffpose.inference.features import FeatureCache
@@ -16,6 +15,7 @@ from diffpose.review.adapting import return_to_shipped
 from diffpose.review.events import Move
 from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
+from diffpose.workflow.adapting import learn_from, model_of, put_in_force
 from tests.fakes import FakeVideo, box_around, walk
 from tests.review.review_objects import same
 from tests.tiny import TINY

@@ -1,6 +1,6 @@
 """Adapting a project's model: from its corrections to new predictions under them.
 
-The app does it with the same two functions.
+The app and the command line do it with the same functions.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from diffpose.inference.estimator import Estimator
 from diffpose.inference.features import FeatureCache
 from diffpose.inference.interfaces import Cancelled, FrameSource, Progress
 from diffpose.inference.pipeline import estimate_poses
-from diffpose.poses import Provenance, SamplingConfig, Track
+from diffpose.poses import Provenance, Track
 from diffpose.review.adapting import take_up
 from diffpose.review.learning import lessons_of
 from diffpose.review.models import AdaptedModel
 from diffpose.review.session import ReviewSession
+from diffpose.workflow.resampling import sampling_of
 
 _TRAINING = 0.7  # share of the time
 
@@ -105,12 +106,7 @@ def put_in_force(
             done = (number + fraction) / len(people)
             progress(_TRAINING + (1 - _TRAINING) * done, f"Finding poses: {words}")
 
-        made = session.store.provenance(track.track_id)
-        sampling = (
-            SamplingConfig(made.num_steps, made.num_hypotheses, made.seed)
-            if made is not None
-            else SamplingConfig()
-        )
+        sampling = sampling_of(session.store, track.track_id)
         sequences += estimate_poses(
             video, [track], model, sampling, start=0, stop=stop, progress=tell, cancelled=cancelled
         )
