@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from diffpose.cli.console import interruptible, say, show_progress
-from diffpose.errors import CorrectionError, InputError
+from diffpose.errors import CorrectionError, DiffPoseError, InputError
+from diffpose.poses import SamplingConfig
 
 if TYPE_CHECKING:
+    from diffpose.inference.estimator import Estimator
     from diffpose.review.session import Change, ReviewSession
+    from diffpose.video.decode import Video
+    from diffpose.workflow.resampling import Preview
 
 review = typer.Typer(
-    help="Correct the poses of a project: queue, apply, undo, redo, adapt, copy.",
+    help="Correct the poses of a project: queue, apply, undo, redo, resample, adapt, copy.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -88,6 +92,47 @@ def redo(project: _Project, author: _Author = "me") -> None:
         _tell(session.redo(), otherwise="There is nothing to redo.")
 
 
+@review.command("resample")
+def resample_around(
+    project: _Project,
+    frame: Annotated[int, typer.Option(help="The corrected frame, index from 0.")],
+    track: Annotated[int | None, typer.Option(help="The person; may be left out of one.")] = None,
+    radius: Annotated[int, typer.Option(min=0, help="Frames on either side that follow.")] = 8,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; as the poses have.")] = None,
+    ensemble: Annotated[int | None, typer.Option(help="Hypotheses; as the poses have.")] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Take what is suggested.")] = False,
+    revision: Annotated[
+        int | None, typer.Option(help="Refuse if the project has changed since this revision.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON.")] = False,
+    video: Annotated[Path | None, typer.Option(help="The video, if it has moved.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights file; the shipped one.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    author: _Author = "me",
+) -> None:
+    """Show what follows from the corrections in a frame: its pose sampled again, those around."""
+    with _opened(project, author=author, read_only=not accept) as session:
+        from diffpose.inference.estimator import Estimator
+        from diffpose.workflow.resampling import check_corrected
+
+        chosen = _track(session, track)
+        check_corrected(session, track_id=chosen, frame=frame, revision=revision)
+        with _video(session, chosen, video) as opened:
+            found = _preview(
+                session, opened, Estimator.load(weights, device=device),
+                track=chosen, frame=frame, radius=radius, steps=steps, ensemble=ensemble,
+            )  # fmt: skip
+        change = session.accept(found.suggestion) if accept and found.moves else None
+        if as_json:
+            typer.echo(_as_json(found, change))
+        else:
+            typer.echo("\n".join(_in_words(found)))
+        if change is not None:
+            _tell(change)
+        elif found.moves:
+            say(f"revision {found.suggestion.revision}: nothing is changed; --accept takes it.")
+
+
 @review.command()
 def adapt(
     project: _Project,
@@ -132,20 +177,15 @@ def _adapted(
     from diffpose.inference.adapt import AdaptConfig
     from diffpose.inference.estimator import Estimator
     from diffpose.inference.features import FeatureCache
-    from diffpose.video.decode import Video
     from diffpose.workflow.adapting import learn_from, put_in_force
 
-    store = session.store
-    known = session.video(session.track_ids[0]) if session.track_ids else None
-    if known is None or not (path or known.path).is_file():
-        raise InputError("The project's video is not where it was; name it with --video.")
-    boxes = {track_id: store.boxes_of(track_id) for track_id in session.track_ids}
+    boxes = {track_id: session.store.boxes_of(track_id) for track_id in session.track_ids}
     tracks = {track_id: track for track_id, track in boxes.items() if track is not None}
-    estimator = Estimator.load(weights, device=device)
-    with Video(path or known.path) as video, interruptible() as stopped:
-        if video.info.video_id != known.video_id:
-            raise InputError(f"{video.info.path.name} is not the project's video; name that one.")
-        progress = show_progress()
+    with (
+        _video(session, min(boxes, default=0), path) as video,
+        interruptible() as stopped,
+    ):
+        estimator, progress = Estimator.load(weights, device=device), show_progress()
         found = learn_from(
             session, estimator, video, tracks=tracks, cache=FeatureCache(),
             config=AdaptConfig(seconds=seconds), progress=progress, cancelled=stopped,
@@ -159,6 +199,80 @@ def _adapted(
     return found.words
 
 
+def _preview(
+    session: ReviewSession,
+    video: Video,
+    estimator: Estimator,
+    *,
+    track: int,
+    frame: int,
+    radius: int,
+    steps: int | None,
+    ensemble: int | None,
+) -> Preview:
+    from diffpose.inference.features import FeatureCache
+    from diffpose.review.session import ReviewSession
+    from diffpose.workflow.adapting import model_of
+    from diffpose.workflow.resampling import preview, resampler_of, sampling_of
+
+    try:
+        estimator = model_of(session, estimator)
+    except DiffPoseError as error:  # as the app does
+        say(f"{error} Until then the shipped model is used.")
+    usual = sampling_of(session.store, track)
+    sampling = SamplingConfig(
+        usual.num_steps if steps is None else steps,
+        usual.num_hypotheses if ensemble is None else ensemble,
+        usual.seed,
+    )
+    resampler = resampler_of(
+        session.store, video, estimator, cache=FeatureCache(), sampling=sampling
+    )
+    asking = ReviewSession(session.store, resampler=resampler, radius=radius)
+    return preview(asking, track_id=track, frame=frame)
+
+
+def _as_json(found: Preview, change: Change | None) -> str:
+    suggestion = found.suggestion
+    content = {
+        "revision": suggestion.revision if change is None else change.revision,
+        "track_id": suggestion.track_id,
+        "accepted": change is not None,
+        "moves": [{**asdict(move), "distance_px": move.distance_px} for move in found.moves],
+    }
+    return json.dumps(content, indent=1, allow_nan=False)
+
+
+def _in_words(found: Preview) -> Iterator[str]:
+    """A line a keypoint; frames count from 1, as everywhere in words."""
+    frames = len({move.frame for move in found.moves})
+    if not frames:
+        yield "Nothing would move by half a pixel or more."
+        return
+    yield f"{len(found.moves)} keypoints would move in {frames} frames:"
+    for move in found.moves:
+        far, before = move.distance_px, move.before_radius_px
+        yield (
+            f"frame {move.frame + 1:5d}  {move.keypoint.replace('_', ' '):16s}  "
+            f"{'new' if far is None else f'{far:.1f} px':>9s}   uncertainty "
+            f"{'unknown' if before is None else f'{before:.1f}'} -> {move.radius_px:.1f} px"
+        )
+
+
+@contextmanager
+def _video(session: ReviewSession, track: int, path: Path | None) -> Iterator[Video]:
+    """The video of a track, where it was or where ``path`` says."""
+    from diffpose.video.decode import Video
+
+    known = session.video(track)
+    if not (path or known.path).is_file():
+        raise InputError("The project's video is not where it was; name it with --video.")
+    with Video(path or known.path) as video:
+        if video.info.video_id != known.video_id:
+            raise InputError(f"{video.info.path.name} is not the project's video; name that one.")
+        yield video
+
+
 @contextmanager
 def _opened(
     project: Path, *, author: str = "me", read_only: bool = False
@@ -170,6 +284,15 @@ def _opened(
         raise InputError(f"There is no project file {project}; check its name.")
     with Store(project, read_only=read_only) as store:
         yield ReviewSession(store, author=author)
+
+
+def _track(session: ReviewSession, track: int | None) -> int:
+    known = session.track_ids
+    if track is not None:
+        return track
+    if len(known) != 1:
+        raise InputError(f"The project has the tracks {known}; name one with --track.")
+    return known[0]
 
 
 def _read(path: Path) -> list[Any]:
