@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypedDict
@@ -50,6 +51,13 @@ def synthesize(
     ] = 640,
     frames: Annotated[int, typer.Option(help="Frames of a PoseTrack video.")] = 41,
     scenes: Annotated[int, typer.Option(help="Instead: pictures for the person detector.")] = 0,
+    spacing: Annotated[
+        tuple[float, float],
+        typer.Option(metavar="LEAST MOST", help="Shards: seconds between two frames."),
+    ] = (1 / 60, 1 / 12),
+    profile: Annotated[
+        float, typer.Option(min=0, max=1, help="Shards: share turned to be seen from the side.")
+    ] = 0.0,
     without: Annotated[
         Path | None, typer.Option(help="List of background photos to leave out, one a line.")
     ] = None,
@@ -60,6 +68,7 @@ def synthesize(
     from diffpose.data.synthetic.library import read_names
     from diffpose.data.synthetic.posetrack_clips import write_posetrack_clips
     from diffpose.data.synthetic.shards import Material, write_scene_shards, write_shards
+    from diffpose.data.synthetic.stage import DEFAULT_MIX
 
     avatars, mocap, backgrounds = (material / name for name in ("avatars", "mocap", "backgrounds"))
     for folder in (avatars, mocap, backgrounds):
@@ -78,7 +87,14 @@ def synthesize(
         what = "videos"
         paths = write_posetrack_clips(source, output, num_clips=clips, num_frames=frames, **how)
     else:
-        paths = write_shards(source, output, num_clips=clips, **how)
+        paths = write_shards(
+            source,
+            output,
+            num_clips=clips,
+            spacing_s=spacing,
+            mix=replace(DEFAULT_MIX, profile=profile),
+            **how,
+        )
     typer.echo(f"{len(paths)} {what}: {output}")
 
 

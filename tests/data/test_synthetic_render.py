@@ -15,6 +15,7 @@ from diffpose.data.synthetic.motion import BodyPoses
 from diffpose.data.synthetic.props import flat_prop
 from diffpose.data.synthetic.render import PROP_ID, Renderer
 from diffpose.data.synthetic.scene import Actor, Backdrop, Light, Prop, Scene
+from diffpose.data.synthetic.stage import SceneMix, random_poses
 from diffpose.data.synthetic.truth import OCCLUDED, VISIBLE, annotate
 from diffpose.errors import DiffPoseError, SettingsError
 from diffpose.skeleton import HALPE26
@@ -198,6 +199,47 @@ def test_a_shard_depends_on_nothing_but_its_seed(material, tmp_path, monkeypatch
     assert first["keypoints"].shape == (2, 2, 26, 2)
     assert first["offsets"].shape == (5,)
     assert first["offsets"][-1] == len(first["jpeg"])
+
+
+def test_clips_keep_to_the_spacing_that_is_asked_for(material, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 3)
+
+    (path,) = shards.write_shards(
+        shards.Material(*material, "train"),
+        tmp_path,
+        num_clips=3,
+        frames_per_clip=2,
+        size=SIZE,
+        spacing_s=(0.1, 0.2),
+    )
+
+    with np.load(path) as shard:
+        spacing = np.diff(shard["times_s"])
+    assert ((spacing >= 0.0999) & (spacing <= 0.2001)).all()
+    assert len(np.unique(spacing)) == 3
+
+
+def test_spacing_that_is_no_range_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="least and the most seconds"):
+        shards.write_shards(
+            shards.Material(tmp_path, tmp_path, tmp_path, "val"),
+            tmp_path,
+            num_clips=1,
+            spacing_s=(0.2, 0.1),
+        )
+
+
+def test_people_in_profile_face_the_picture_s_edge(material):
+    library = open_library(*material, split="train")
+    mix = SceneMix(acrobatic=0, tilted=0, mixed_arms=0, profile=1.0)
+    rng = np.random.default_rng(0)
+
+    for _ in range(20):
+        poses = random_poses(rng, library, np.array([0.0, 0.03]), mix=mix)
+        forward = poses.rotations[1, 0] @ [0.0, 0.0, 1.0]
+        flat = np.abs(forward[[0, 2]]) / np.linalg.norm(forward[[0, 2]])
+        # The camera looks along z; 0.25 rad of spread, so 1 rad off is four times that.
+        assert flat[0] > np.cos(1.0)
 
 
 def test_finished_shards_are_kept(

@@ -22,7 +22,7 @@ from diffpose.data.synthetic.crowd import random_crowd_scene
 from diffpose.data.synthetic.degrade import encode_jpeg, random_degradation
 from diffpose.data.synthetic.library import Library, Split, open_library
 from diffpose.data.synthetic.render import Renderer
-from diffpose.data.synthetic.stage import random_person_scene
+from diffpose.data.synthetic.stage import DEFAULT_MIX, SceneMix, random_person_scene
 from diffpose.data.synthetic.truth import VISIBLE, Annotation, annotate
 from diffpose.errors import SettingsError
 from diffpose.formats.atomic import atomic_path
@@ -33,7 +33,7 @@ SCENES_PER_SHARD = 200
 SHARD_VERSION = 1
 
 _JPEG_QUALITY = 88
-_SHORTEST_SPACING_S, _LONGEST_SPACING_S = 1 / 60, 1 / 12
+SPACING_S = (1 / 60, 1 / 12)
 _LEAST_VISIBLE = 7
 _ATTEMPTS = 5
 
@@ -81,6 +81,8 @@ def write_shards(
     num_clips: int,
     frames_per_clip: int = 6,
     size: Size = (256, 256),
+    spacing_s: tuple[float, float] = SPACING_S,
+    mix: SceneMix = DEFAULT_MIX,
     seed: int = 0,
     workers: int = 1,
     progress: Progress = silent,
@@ -99,15 +101,35 @@ def write_shards(
         num_clips: Rounded up to whole shards.
         frames_per_clip: N.
         size: Height and width of the pictures.
+        spacing_s: Least and most seconds between two frames; each clip draws its own, evenly in
+            the logarithm.
+        mix: How often the hard things happen.
         seed: Other seeds give other clips.
         workers: Processes; 1 works in this one.
         progress: Called with the finished fraction and words.
 
     Returns:
         The shards' paths in order, those kept from before included.
+
+    Raises:
+        SettingsError: No clips are asked for, or the spacing is no range of positive times.
     """
+    if not 0 < spacing_s[0] <= spacing_s[1] < np.inf:
+        raise SettingsError(
+            f"Expected the least and the most seconds between two frames, got {spacing_s}."
+        )
     jobs = [
-        _Job(material, out / f"shard-{i:05d}.npz", i, seed, size, CLIPS_PER_SHARD, frames_per_clip)
+        _Job(
+            material,
+            out / f"shard-{i:05d}.npz",
+            i,
+            seed,
+            size,
+            CLIPS_PER_SHARD,
+            frames_per_clip,
+            spacing_s,
+            mix,
+        )
         for i in range(_num_shards(num_clips, CLIPS_PER_SHARD))
     ]
     return run_jobs(_write_clip_shard, jobs, workers=workers, progress=progress)
@@ -148,6 +170,8 @@ class _Job:
     size: Size
     num_items: int
     num_frames: int
+    spacing_s: tuple[float, float] = SPACING_S
+    mix: SceneMix = DEFAULT_MIX
 
     def random(self, item: int, attempt: int = 0) -> np.random.Generator:
         """The random source of one clip, whatever was drawn for others."""
@@ -237,9 +261,9 @@ def _random_clip(
     library, renderer = library_of(job.material), _renderer(job.size)
     for attempt in range(_ATTEMPTS):
         rng = job.random(item, attempt)
-        spacing = np.exp(rng.uniform(np.log(_SHORTEST_SPACING_S), np.log(_LONGEST_SPACING_S)))
+        spacing = np.exp(rng.uniform(*np.log(job.spacing_s)))
         times = np.arange(job.num_frames) * spacing
-        scene = random_person_scene(rng, library, size=job.size, times_s=times)
+        scene = random_person_scene(rng, library, size=job.size, times_s=times, mix=job.mix)
         rendered = renderer.render(scene)
         annotation = annotate(scene, rendered)
         if _is_usable(annotation):

@@ -37,7 +37,11 @@ _FRAMING_STRIDE = 12
 
 @dataclass(frozen=True)
 class SceneMix:
-    """How often the hard things happen in random scenes; chances are 0..1."""
+    """How often the hard things happen in random scenes; chances are 0..1.
+
+    ``profile`` is the chance that an upright person is turned to be seen from the side, beyond
+    those that are so by chance.
+    """
 
     acrobatic: float = 0.20
     tilted: float = 0.15
@@ -46,7 +50,11 @@ class SceneMix:
     blurred: float = 0.15
     covered: float = 0.30
     truncated: float = 0.14
+    profile: float = 0.0
     subframes: int = 5
+
+
+DEFAULT_MIX = SceneMix()
 
 
 def random_person_scene(
@@ -55,7 +63,7 @@ def random_person_scene(
     *,
     size: Size,
     times_s: NDArray[np.floating],
-    mix: SceneMix | None = None,
+    mix: SceneMix = DEFAULT_MIX,
 ) -> Scene:
     """One main person in the middle of the picture, perhaps others, things and blur.
 
@@ -66,7 +74,6 @@ def random_person_scene(
         times_s: (N,) times of the pictures.
         mix: How often the hard things happen.
     """
-    mix = mix or SceneMix()
     subframes = mix.subframes if rng.random() < mix.blurred else 1
     spacing = float(np.diff(times_s).min()) if len(times_s) > 1 else 0.03
     shutter = min(spacing, 0.05) * rng.uniform(0.4, 1.0)
@@ -129,7 +136,10 @@ def random_poses(
         poses = bend_poses(poses, bends)
     middle = poses.root[len(poses.root) // 2]
     centred = BodyPoses(poses.rotations, poses.root - middle)
-    turned = turn_poses(centred, _random_turn(rng, mix))
+    turn = _random_turn(rng, mix)
+    if mix.profile and rng.random() < mix.profile:
+        turn = _turn_to_profile(rng, poses.rotations[len(poses.root) // 2, 0])
+    turned = turn_poses(centred, turn)
     return BodyPoses(turned.rotations, turned.root + np.array([0.0, middle[1], 0.0]))
 
 
@@ -154,6 +164,14 @@ def _random_turn(rng: np.random.Generator, mix: SceneMix) -> NDArray[np.float64]
         axis = np.array([np.cos(direction), 0.0, np.sin(direction)])
         return (Rotation.from_rotvec(axis * rng.normal(0, 0.6)) * heading).as_matrix()
     return heading.as_matrix()
+
+
+def _turn_to_profile(rng: np.random.Generator, pelvis: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The turn that shows a body whose pelvis is rotated so from its left or right, roughly."""
+    forward = pelvis @ np.array([0.0, 0.0, 1.0])
+    heading = np.arctan2(forward[0], forward[2])
+    wanted = rng.choice([-1.0, 1.0]) * np.pi / 2 + rng.normal(0, 0.25)
+    return Rotation.from_rotvec([0.0, wanted - heading, 0.0]).as_matrix()
 
 
 def random_view(rng: np.random.Generator) -> tuple[float, float, float]:
