@@ -25,12 +25,17 @@ from diffpose.evaluation.pck import torso_sizes
 from diffpose.formats.native import read_native
 from diffpose.geometry import box_of_points
 from diffpose.inference.estimator import Estimator
+from diffpose.inference.features import FeatureCache
+from diffpose.inference.flows import person_flows
 from diffpose.inference.pipeline import estimate_poses
 from diffpose.poses import PoseSequence, SamplingConfig, Track
 from diffpose.review.corrections import ReviewedTrack
-from diffpose.review.propagate import body_size, propagate
+from diffpose.review.motion import body_size
+from diffpose.review.propagate import propagate
 from diffpose.review.queue import order
+from diffpose.review.trails import seen_motion
 from diffpose.skeleton import HALPE26, LIMB_KEYPOINTS, indices_of
+from diffpose.tracking.flow import Flow, follow
 from diffpose.video.decode import Video
 
 TARGET, SHARE, CLICK_PX, HORIZON = 0.1, 0.95, 2.0, 0.3
@@ -41,6 +46,7 @@ class Clip:
     name: str
     poses: PoseSequence
     truth: np.ndarray  # (N, K, 2), NaN where not annotated
+    flows: dict[int, Flow]
 
     def __post_init__(self):
         sizes = torso_sizes(self.truth, self.poses.skeleton)
@@ -69,7 +75,18 @@ class Desk:
 
 
 def conditioned(desk):
-    """Ours: the posterior given every correction."""
+    """Ours: the posterior given every correction, and the motion that the picture shows."""
+    poses, placed = desk.clip.poses, desk.by_frame()
+
+    def walk(frame, points, direction, most):
+        trails = follow(desk.clip.flows.get, frame, points, direction=direction, most=most)
+        return trails.steps, trails.misses
+
+    return propagate(poses, placed, seen=seen_motion(poses, placed, walk))
+
+
+def unseen(desk):
+    """The posterior given every correction, blind to the picture's motion."""
     return propagate(desk.clip.poses, desk.by_frame())
 
 
@@ -127,6 +144,7 @@ def at_random(desk, rng):
 METHODS = {
     "ours": (by_gain, conditioned),
     "ours without conditioning (our queue, linear interpolation)": (by_gain, interpolated),
+    "ours without optical flow": (by_gain, unseen),
     "our conditioning, confidence order": (by_confidence, conditioned),
     "confidence (mean of the frame), linear interpolation": (by_confidence, interpolated),
     "confidence (least of the frame), linear interpolation": (by_least_confidence, interpolated),
@@ -171,7 +189,9 @@ def predict(path, track, truth, name, *, estimator, sampling, cache):
         cache.mkdir(parents=True, exist_ok=True)
         names = ("frames", "keypoints", "confidence", "covariance")
         np.savez(kept, **{field: getattr(poses, field) for field in names})
-    return Clip(name, poses, truth[poses.frames])
+    with Video(path) as video:
+        flows = person_flows(video, track, range(video.info.num_frames), cache=FeatureCache())
+    return Clip(name, poses, truth[poses.frames], flows)
 
 
 def rendered_clips(folder, **how):

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from diffpose.evaluation.pck import torso_sizes
+from diffpose.poses import PoseSequence
+
 Array = NDArray[np.float64]
 
 
@@ -22,6 +25,10 @@ class PropagationConfig:
         error_shares: How much of the error's variance lasts how long: (share, frames) pairs; 0
             frames is noise. The shares add up to 1.
         window: Frames that are solved together; longer tracks blend overlapping windows.
+        flow: Standard deviation of the first step of a point that is followed through the picture
+            (`diffpose.review.trails`).
+        flow_growth: By how much of that it grows with each further frame.
+        flow_reach: Frames through which a point is followed.
     """
 
     acceleration: float = 0.018
@@ -30,13 +37,46 @@ class PropagationConfig:
     edge_range: float = 1.5
     error_shares: tuple[tuple[float, float], ...] = ((0.2, 0), (0.35, 8), (0.45, 80))
     window: int = 64
+    flow: float = 0.02
+    flow_growth: float = 0.15
+    flow_reach: int = 12
 
 
 DEFAULT_PROPAGATION = PropagationConfig()
 
 
+@dataclass(frozen=True)
+class Motion:
+    """How far keypoints were seen to move from one frame of a window to the next.
+
+    Attributes:
+        step: (n - 1, K, 2) displacement, in the unit of the window's predictions.
+        precision: (n - 1, K) one over the variance of one coordinate; 0 where nothing was seen.
+    """
+
+    step: Array
+    precision: Array
+
+    def part(self, start: int, stop: int, *, unit: float) -> Motion:
+        """The motion between frames ``start`` to ``stop``, lengths in parts of ``unit``."""
+        rows = slice(start, stop - 1)
+        return Motion(self.step[rows] / unit, self.precision[rows] * unit**2)
+
+
+def body_size(poses: PoseSequence) -> float:
+    """The median torso of the poses, pixels: the unit of every length in the prior."""
+    sizes = torso_sizes(poses.keypoints.astype(np.float64), poses.skeleton)
+    known = sizes[np.isfinite(sizes)]
+    return max(float(np.median(known)), 1.0) if len(known) else 50.0
+
+
 def solve_time(
-    frames: NDArray[np.integer], predicted: Array, sizes: Array, config: PropagationConfig
+    frames: NDArray[np.integer],
+    predicted: Array,
+    sizes: Array,
+    config: PropagationConfig,
+    *,
+    seen: Motion | None = None,
 ) -> tuple[Array, Array]:
     """The law of each keypoint through time, given the predictions of it alone.
 
@@ -45,6 +85,7 @@ def solve_time(
         predicted: (n, K, 2) in parts of the torso.
         sizes: (n, K) their stated standard deviations, in the same unit.
         config: The prior.
+        seen: How far each keypoint was seen to move from each frame to the next.
 
     Returns:
         Means (n, K, 2) and lower roots of the covariances (K, n, n) of one coordinate.
@@ -61,9 +102,16 @@ def solve_time(
     inverse = np.linalg.inv(memory)
     weights = 1 / sizes.T  # (K, n)
     evidence = inverse * weights[:, :, None] * weights[:, None, :]
-    covariance = np.linalg.inv(smooth + evidence)
+    precision = smooth + evidence
+    pull = evidence @ predicted.transpose(1, 0, 2)
+    if seen is not None:
+        step = np.diff(np.eye(len(time)), axis=0)  # (n - 1, n)
+        weighed = step.T * seen.precision.T[:, None, :]  # (K, n, n - 1)
+        precision = precision + weighed @ step
+        pull = pull + weighed @ seen.step.transpose(1, 0, 2)
+    covariance = np.linalg.inv(precision)
     covariance = (covariance + covariance.transpose(0, 2, 1)) / 2
-    mean = covariance @ (evidence @ predicted.transpose(1, 0, 2))
+    mean = covariance @ pull
     return mean.transpose(1, 0, 2), np.asarray(np.linalg.cholesky(covariance), np.float64)
 
 

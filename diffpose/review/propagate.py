@@ -23,11 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffpose.errors import FormatError
-from diffpose.evaluation.pck import torso_sizes
 from diffpose.poses import FloatArray, Origin, PoseSequence
 from diffpose.review.exchange import exchanged
-from diffpose.review.motion import DEFAULT_PROPAGATION, PropagationConfig, solve_time
+from diffpose.review.motion import (
+    DEFAULT_PROPAGATION,
+    Motion,
+    PropagationConfig,
+    body_size,
+    solve_time,
+)
 from diffpose.review.suggestions import ResampleRequest, Suggestion
+from diffpose.review.trails import Follow, seen_motion
 from diffpose.skeleton import Skeleton
 
 Point = tuple[float, float]
@@ -90,6 +96,7 @@ def propagate(
     placed: Mapping[tuple[int, int], Sequence[float]],
     *,
     resampled: Mapping[tuple[int, int], tuple[Sequence[float], float]] | None = None,
+    seen: Motion | None = None,
     config: PropagationConfig = DEFAULT_PROPAGATION,
 ) -> PoseSequence:
     """The poses given everything the reviewer placed, with what uncertainty remains.
@@ -103,6 +110,8 @@ def propagate(
             placed or confirmed.
         resampled: (frame, keypoint) -> ((x, y), variance px^2): what the model says of the other
             keypoints once it knows the placed ones (`diffpose.inference.resample`).
+        seen: How far the picture shows each keypoint to move from each pose to the next, pixels
+            (`diffpose.review.follow`).
         config: The prior.
 
     Returns:
@@ -126,7 +135,7 @@ def propagate(
         for (f, k), (xy, variance) in (resampled or {}).items()
         if f in rows and (f, k) not in placed
     ]
-    moved = _blend(poses, known, config) if known else poses
+    moved = _blend(poses, known, config, seen) if known else poses
     origin = np.where(sides & (moved.origin == Origin.PREDICTED), Origin.INTERPOLATED, moved.origin)
     return _fix(replace(moved, origin=origin), rows, placed)
 
@@ -135,15 +144,27 @@ def suggest(
     request: ResampleRequest,
     *,
     resampled: Mapping[tuple[int, int], tuple[Sequence[float], float]] | None = None,
+    follow: Follow | None = None,
     config: PropagationConfig = DEFAULT_PROPAGATION,
 ) -> Suggestion:
-    """Answer a request by propagation; ``resampled`` as in `propagate`."""
+    """Answer a request by propagation.
+
+    Args:
+        request: What the session asks.
+        resampled: As in `propagate`.
+        follow: Follows points through the picture, asked only near the frames that may change;
+            None leaves the picture's motion out.
+        config: The prior.
+    """
     frames = request.predictions.frames.astype(np.int64)
     near = np.abs(frames - request.frame) <= request.radius + config.window
     local = _rows_of(request.predictions, near)
     there = set(local.frames.tolist())
     placed = {place: xy for place, xy in request.placed.items() if place[0] in there}
-    poses = propagate(local, placed, resampled=resampled, config=config)
+    reach = request.radius + config.flow_reach
+    close = {place: xy for place, xy in placed.items() if abs(place[0] - request.frame) <= reach}
+    seen = None if follow is None else seen_motion(local, close, follow, config=config)
+    poses = propagate(local, placed, resampled=resampled, seen=seen, config=config)
     poses = _rows_of(poses, np.abs(local.frames - request.frame) <= request.radius)
     return Suggestion(
         track_id=request.track_id,
@@ -152,13 +173,6 @@ def suggest(
         covariance=poses.covariance,
         confidence=poses.confidence,
     )
-
-
-def body_size(poses: PoseSequence) -> float:
-    """The median torso of the poses, pixels: the unit of every length in the prior."""
-    sizes = torso_sizes(poses.keypoints.astype(np.float64), poses.skeleton)
-    known = sizes[np.isfinite(sizes)]
-    return max(float(np.median(known)), 1.0) if len(known) else 50.0
 
 
 def spreads(poses: PoseSequence) -> Array:
@@ -181,7 +195,9 @@ def spreads(poses: PoseSequence) -> Array:
     return np.maximum(np.where(missing, _UNKNOWN * unit, result), _LEAST * unit)
 
 
-def error_models(poses: PoseSequence, *, config: PropagationConfig) -> list[ErrorModel]:
+def error_models(
+    poses: PoseSequence, *, config: PropagationConfig, seen: Motion | None = None
+) -> list[ErrorModel]:
     """Windows that cover the sequence, each overlapping the next by half."""
     unit, sizes, predicted = body_size(poses), spreads(poses), _filled(poses)
     coupling = np.exp(-graph_distances(poses.skeleton) / config.edge_range)
@@ -189,7 +205,11 @@ def error_models(poses: PoseSequence, *, config: PropagationConfig) -> list[Erro
     for part in _cuts(len(poses), config.window):
         rows = slice(part.start, part.stop)
         mean, roots = solve_time(
-            poses.frames[rows], predicted[rows] / unit, sizes[rows] / unit, config
+            poses.frames[rows],
+            predicted[rows] / unit,
+            sizes[rows] / unit,
+            config,
+            seen=None if seen is None else seen.part(part.start, part.stop, unit=unit),
         )
         models.append(ErrorModel(part.start, mean * unit, roots * unit, coupling))
     return models
@@ -275,10 +295,13 @@ def _filled(poses: PoseSequence) -> Array:
 
 
 def _blend(
-    poses: PoseSequence, known: Sequence[Measurement], config: PropagationConfig
+    poses: PoseSequence,
+    known: Sequence[Measurement],
+    config: PropagationConfig,
+    seen: Motion | None,
 ) -> PoseSequence:
     """Move the poses by what the measurements say, in the share in which they say it."""
-    models = error_models(poses, config=config)
+    models = error_models(poses, config=config, seen=seen)
     predicted = _filled(poses)
     move, kept = np.zeros_like(predicted), np.zeros(predicted.shape[:2])
     for model, weight in zip(models, blend_weights(models, len(poses)), strict=True):

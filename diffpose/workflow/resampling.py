@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diffpose.errors import CorrectionError, StaleRevisionError
 from diffpose.inference.estimator import Estimator
 from diffpose.inference.features import FeatureCache
+from diffpose.inference.flows import person_flows
 from diffpose.inference.interfaces import FrameSource
 from diffpose.inference.pipeline import window_at
 from diffpose.inference.resample import moved, resample
@@ -20,6 +22,9 @@ from diffpose.review.propagate import suggest
 from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
 from diffpose.review.suggestions import Resampler, ResampleRequest, Suggestion, moves
+from diffpose.review.trails import Follow
+from diffpose.tracking.flow import Flow
+from diffpose.tracking.flow import follow as follow_points
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ def follow(
 ) -> Suggestion:
     """Answer a request: the corrected frame is sampled again, its neighbours are propagated.
 
+    What was placed is followed through the picture into the frames around.
+
     Args:
         request: What the session asks.
         video: Of the track.
@@ -88,7 +95,34 @@ def follow(
     again = resample(
         video, track, estimator, sampling, frame=request.frame, placed=request.placed, cache=cache
     )
-    return suggest(request, resampled=moved(again, request.predictions))
+    return suggest(
+        request,
+        resampled=moved(again, request.predictions),
+        follow=_through_the_picture(request, video=video, track=track, cache=cache),
+    )
+
+
+def _through_the_picture(
+    request: ResampleRequest, *, video: FrameSource, track: Track, cache: FeatureCache
+) -> Follow:
+    """Follows points of the request's person; motions are found when first asked for."""
+    frame, radius = request.frame, request.radius
+    near = range(frame - radius, frame + radius)
+    flows: dict[int, Flow] = {}
+
+    def flow_after(at: int) -> Flow | None:
+        if at not in flows:
+            asked = near if at in near else range(at, at + 1)
+            flows.update(person_flows(video, track, asked, cache=cache))
+        return flows.get(at)
+
+    def walk(
+        at: int, points: NDArray[np.float64], direction: int, most: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        trails = follow_points(flow_after, at, points, direction=direction, most=most)
+        return trails.steps, trails.misses
+
+    return walk
 
 
 def sampling_of(store: Store, track_id: int) -> SamplingConfig:
