@@ -41,15 +41,26 @@ class ChunkConfig:
         sharing: One crop a chunk, or the paper's crop for each centre frame.
         max_enlargement: A shared crop wider than this many single crops leaves the person too few
             pixels; the chunk is halved until it is not.
+        spacing_s: Seconds between neighbouring frames of a window, as near as the video's rate
+            allows; 0 takes consecutive frames, as the paper does.
     """
 
     length: int = 16
     sharing: CropSharing = CropSharing.CHUNK
     max_enlargement: float = 1.3
+    spacing_s: float = 0.0
 
     def __post_init__(self) -> None:
         if self.length < 1:
             raise SettingsError(f"Expected chunks of at least one frame, got {self.length}.")
+        if not 0 <= self.spacing_s < np.inf:
+            raise SettingsError(
+                f"Expected no or some seconds between frames, got {self.spacing_s}."
+            )
+
+    def spacing(self, fps: float) -> int:
+        """Frames from one frame of a window to the next in a video of that rate."""
+        return max(1, round(self.spacing_s * fps)) if np.isfinite(fps) else 1
 
 
 DEFAULT_CHUNKS = ChunkConfig()
@@ -137,7 +148,12 @@ def plan_chunks(
         )
     for track in tracks:
         _check_boxes(track)
-    cut = _Cut(info.video_id, radius=radius, crop_size=crop_size, config=config)
+    cut = _Cut(
+        info.video_id,
+        offsets=np.arange(-radius, radius + 1) * config.spacing(info.fps),
+        crop_size=crop_size,
+        config=config,
+    )
     if info.names:
         return list(cut.stills(tracks, range(start, stop)))
     chunks = [
@@ -151,10 +167,13 @@ def plan_chunks(
 
 @dataclass(frozen=True)
 class _Cut:
-    """How to cut; the arguments of `plan_chunks` that all its helpers need."""
+    """How to cut; the arguments of `plan_chunks` that all its helpers need.
+
+    ``offsets`` (T,) are a window's frames, counted from its centre frame.
+    """
 
     video_id: str
-    radius: int
+    offsets: NDArray[np.int64]
     crop_size: Size
     config: ChunkConfig
 
@@ -184,7 +203,7 @@ class _Cut:
             people.sort(key=lambda person: person[:2])
             for i in range(0, len(people), length):
                 frames, ids, boxes = zip(*people[i : i + length], strict=True)
-                windows = np.repeat(np.array(frames)[:, None], 2 * self.radius + 1, axis=1)
+                windows = np.repeat(np.array(frames)[:, None], len(self.offsets), axis=1)
                 crops = np.stack([crop_affine(box, size=self.crop_size) for box in boxes])
                 yield _chunk(self.video_id, np.array(ids), windows, crops)
 
@@ -211,8 +230,7 @@ class _Cut:
         if not len(centres):
             return
         first, last = run.frames[0], run.frames[-1]
-        offsets = np.arange(-self.radius, self.radius + 1)
-        windows = np.clip(centres[:, None] + offsets, first, last)
+        windows = np.clip(centres[:, None] + self.offsets, first, last)
         # A part of one frame is the paper's case: its neighbours do not widen the crop.
         if own_crops or len(part) == 1:
             boxes = run.boxes[centres - first]
@@ -225,9 +243,9 @@ class _Cut:
 
     def _boxes(self, run: Track, part: range) -> FloatArray:
         """Boxes of the frames that the windows of ``part`` hold."""
-        first = int(run.frames[0])
-        begin = max(0, part.start - self.radius - first)
-        return run.boxes[begin : part.stop + self.radius - first]
+        first, reach = int(run.frames[0]), int(self.offsets[-1])
+        begin = max(0, part.start - reach - first)
+        return run.boxes[begin : part.stop + reach - first]
 
 
 def _chunk(

@@ -1,5 +1,7 @@
 """Laws of cutting: every frame once, equal windows whatever range, no crop too wide."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -38,6 +40,29 @@ def windows_of(chunks: list[Chunk]) -> dict[tuple[int, int], str]:
     st.floats(-40, 40),
     st.sampled_from(CropSharing),
 )
+@settings(max_examples=30, deadline=None)
+@given(st.floats(5, 240), st.floats(0, 0.3), st.integers(0, 3), st.integers(1, 40))
+def test_a_window_spans_the_time_asked_for_whatever_the_rate(
+    fps: float, spacing_s: float, radius: int, length: int
+) -> None:
+    rated = replace(INFO, times_s=np.arange(100) / fps)
+    config = ChunkConfig(length, spacing_s=spacing_s)
+
+    for chunk in plan(track(0, 99), info=rated, radius=radius, config=config):
+        step = config.spacing(rated.fps)
+        offsets = np.arange(-radius, radius + 1) * step
+        np.testing.assert_array_equal(
+            chunk.frames, np.clip(chunk.centres[:, None] + offsets, 0, 99)
+        )
+        assert step == 1 or abs(step / rated.fps - spacing_s) <= 0.5 / rated.fps + 1e-9
+
+
+@pytest.mark.parametrize("spacing_s", [-0.1, float("nan"), float("inf")])
+def test_no_spacing_but_a_time(spacing_s: float) -> None:
+    with pytest.raises(SettingsError, match="seconds between frames"):
+        ChunkConfig(spacing_s=spacing_s)
+
+
 def test_every_frame_of_a_track_is_the_centre_of_one_window(
     first: int, length: int, chunk: int, radius: int, speed: float, sharing: CropSharing
 ) -> None:
