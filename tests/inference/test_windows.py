@@ -31,15 +31,6 @@ def windows_of(chunks: list[Chunk]) -> dict[tuple[int, int], str]:
     return {(w.track_id, w.centre): w.key for chunk in chunks for w in chunk.windows}
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    st.integers(0, 60),
-    st.integers(0, 39),
-    st.integers(1, 20),
-    st.integers(0, 3),
-    st.floats(-40, 40),
-    st.sampled_from(CropSharing),
-)
 @settings(max_examples=30, deadline=None)
 @given(st.floats(5, 240), st.floats(0, 0.3), st.integers(0, 3), st.integers(1, 40))
 def test_a_window_spans_the_time_asked_for_whatever_the_rate(
@@ -63,6 +54,15 @@ def test_no_spacing_but_a_time(spacing_s: float) -> None:
         ChunkConfig(spacing_s=spacing_s)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 60),
+    st.integers(0, 39),
+    st.integers(1, 20),
+    st.integers(0, 3),
+    st.floats(-40, 40),
+    st.sampled_from(CropSharing),
+)
 def test_every_frame_of_a_track_is_the_centre_of_one_window(
     first: int, length: int, chunk: int, radius: int, speed: float, sharing: CropSharing
 ) -> None:
