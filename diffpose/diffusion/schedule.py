@@ -49,6 +49,36 @@ class NoiseSchedule:
         return signal * x_0 + level * noise
 
 
+def noised(
+    x_0: Tensor,
+    known: Tensor,
+    schedule: NoiseSchedule,
+    *,
+    first_step_share: float,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """x_t at random timesteps, from which training asks for x_0 (the paper's section 3.1).
+
+    Args:
+        x_0: (B, K, h, w).
+        known: (B, K) bool; other keypoints enter as pure noise at every timestep.
+        schedule: The schedule.
+        first_step_share: Share of the rows at the noisiest timestep, which every sampling
+            begins with; the others are drawn evenly from 1 to T.
+        generator: On the CPU, so that every device sees the same noise.
+
+    Returns:
+        x_t shaped as ``x_0``, and timesteps (B,), on the device of ``x_0``.
+    """
+    last, count = schedule.num_timesteps, len(x_0)
+    drawn = torch.randint(1, last + 1, (count,), generator=generator)
+    first = torch.rand(count, generator=generator) < first_step_share
+    timesteps = torch.where(first, torch.full_like(drawn, last), drawn).to(x_0.device)
+    noise = torch.randn(x_0.shape, generator=generator).to(x_0.device)
+    x_t = schedule.add_noise(x_0, noise, timesteps)
+    return torch.where(known[:, :, None, None], x_t, noise), timesteps
+
+
 def cosine_schedule(num_timesteps: int, *, offset: float = 0.008) -> NoiseSchedule:
     """Nichol and Dhariwal 2021, eq. 17, betas cut at 0.999 as DiffusionDet does."""
     grid = torch.arange(num_timesteps + 1, dtype=torch.float64) / num_timesteps

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diffpose import heatmap
-from diffpose.diffusion.schedule import cosine_schedule
+from diffpose.diffusion.schedule import cosine_schedule, noised
 from diffpose.geometry import apply_affine
 from diffpose.inference.estimator import STRIDE, Estimator
 from diffpose.inference.features import FeatureCache, window_features
@@ -211,13 +211,11 @@ class Course:
         known = torch.isfinite(points).all(dim=-1)
         truth = heatmap.encode(points, size=size, stride=STRIDE, sigma=config.sigma)
         x_0 = (2 * truth - 1) * config.signal_scale
-        last = self._schedule.num_timesteps
-        timesteps = torch.randint(1, last + 1, (len(rows),), generator=generator)
-        first = torch.rand(len(rows), generator=generator) < _FIRST_STEP_SHARE
-        timesteps = torch.where(first, torch.full_like(timesteps, last), timesteps)
-        noise = torch.randn(x_0.shape, generator=generator)
-        x_t = self._schedule.add_noise(x_0, noise, timesteps)
-        x_t = torch.where(known[:, :, None, None], x_t, noise).to(device) / config.signal_scale
+        x_t, timesteps = noised(
+            x_0, known, self._schedule,
+            first_step_share=_FIRST_STEP_SHARE, generator=generator,
+        )  # fmt: skip
+        x_t = x_t.to(device) / config.signal_scale
         given = features[index].to(device)
         with torch.no_grad():
             asked = _answer(old(x_t, timesteps.to(device), given), config.output)

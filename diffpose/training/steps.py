@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from diffpose import heatmap
 from diffpose.data.batches import Batch
 from diffpose.diffusion.sampler import sample_ddim
-from diffpose.diffusion.schedule import NoiseSchedule
+from diffpose.diffusion.schedule import NoiseSchedule, noised
 from diffpose.model.backbone import normalise
 from diffpose.model.decoder import Features
 from diffpose.model.network import DiffPose
@@ -113,10 +113,10 @@ def denoising_loss(
     weight = None if batch.weights is None else batch.weights.repeat_interleave(draws, dim=0)
     truth = heatmap.encode(keypoints, size=config.heatmap_size, stride=STRIDE, sigma=config.sigma)
     x_0 = (2 * truth - 1) * config.signal_scale
-    timesteps = _draw_timesteps(len(keypoints), schedule, stage, generator).to(x_0.device)
-    noise = torch.randn(x_0.shape, generator=generator).to(x_0.device)
-    x_t = schedule.add_noise(x_0, noise, timesteps)
-    x_t = torch.where(annotated(keypoints)[:, :, None, None], x_t, noise)
+    x_t, timesteps = noised(
+        x_0, annotated(keypoints), schedule,
+        first_step_share=stage.first_step_share, generator=generator,
+    )  # fmt: skip
     decoder = network.decoder
     output, outside = _through(
         decoder, decoder, x_t / config.signal_scale, timesteps, features.repeat(draws), stage=stage
@@ -161,15 +161,6 @@ def joint_loss(
     weights = None if batch.weights is None else batch.weights[:count]
     part = Batch(batch.crops[:count], batch.keypoints[:count], weights)
     return coarse + denoising_loss(trainee, features, part, stage, schedule, generator)
-
-
-def _draw_timesteps(
-    count: int, schedule: NoiseSchedule, stage: StageConfig, generator: torch.Generator
-) -> Tensor:
-    last = schedule.num_timesteps
-    drawn = torch.randint(1, last + 1, (count,), generator=generator)
-    first = torch.rand(count, generator=generator) < stage.first_step_share
-    return torch.where(first, torch.full_like(drawn, last), drawn)
 
 
 LOSSES: dict[str, LossStep] = {

@@ -7,7 +7,7 @@ import torch
 from diffpose import heatmap
 from diffpose.diffusion.ensemble import combine
 from diffpose.diffusion.sampler import hypothesis_noise, sample_ddim
-from diffpose.diffusion.schedule import cosine_schedule
+from diffpose.diffusion.schedule import cosine_schedule, noised
 from diffpose.errors import SettingsError
 
 SCHEDULE = cosine_schedule(1000)
@@ -110,6 +110,30 @@ def test_adding_noise_keeps_unit_power():
     torch.testing.assert_close(
         SCHEDULE.add_noise(x_0, eps, torch.zeros(1000, dtype=torch.int64)), x_0
     )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_noised_mixes_known_keypoints_with_the_noise_that_unknown_ones_are(share):
+    schedule, count = cosine_schedule(1000), 400
+    x_0, known = torch.full((count, 2, 3, 4), 0.7), torch.tensor([[True, False]] * count)
+
+    def drawn(given):
+        generator = torch.Generator().manual_seed(3)
+        return noised(
+            x_0, given, schedule, first_step_share=share, generator=generator
+        )  # fmt: skip
+
+    (x_t, t), (noise, again) = drawn(known), drawn(torch.zeros_like(known))
+
+    assert torch.equal(t, again)
+    assert torch.equal(x_t[:, 1], noise[:, 1])
+    torch.testing.assert_close(
+        x_t[:, 0],
+        schedule.signal[t].float().view(-1, 1, 1) * 0.7
+        + schedule.noise[t].float().view(-1, 1, 1) * noise[:, 0],
+    )
+    assert 1 <= t.min() <= t.max() <= 1000
+    assert float((t == 1000).float().mean()) == pytest.approx(share, abs=0.06)
 
 
 def test_noise_of_a_hypothesis_depends_on_its_seed_and_number_only():
