@@ -1,6 +1,7 @@
 """PCK on the real clips of JHMDB, through the whole video pipeline: a Markdown table.
 
-    python benchmarks/real_clips.py JHMDB [--steps 1] [--ensemble 1] [--still] [--paper-crops]
+    python benchmarks/real_clips.py JHMDB [--steps 1] [--ensemble 1] [--still] [--paper-crops] \
+        [--spacing SECONDS]
 
 12 limb keypoints inside the picture, error in parts of the larger side of the extent of the
 annotated keypoints. Boxes: annotated extent, frame by frame. ``--still`` repeats the centre
@@ -10,6 +11,7 @@ its own centre frame instead of sharing crops.
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ import numpy as np
 from diffpose.geometry import box_of_points
 from diffpose.inference.estimator import Estimator
 from diffpose.inference.pipeline import estimate_poses
-from diffpose.inference.windows import ChunkConfig, CropSharing
+from diffpose.inference.windows import DEFAULT_CHUNKS, CropSharing
 from diffpose.poses import SamplingConfig, Track
 from diffpose.skeleton import HALPE26, LIMB_KEYPOINTS, indices_of
 from diffpose.video.decode import Video
@@ -54,6 +56,7 @@ def main():
     parser.add_argument("--ensemble", type=int, default=1)
     parser.add_argument("--still", action="store_true")
     parser.add_argument("--paper-crops", action="store_true")
+    parser.add_argument("--spacing", type=float, default=DEFAULT_CHUNKS.spacing_s)
     options = parser.parse_args()
     kind = Repeating if options.still else Estimator
     estimator = kind.load(options.weights)
@@ -61,6 +64,7 @@ def main():
     table = json.loads((options.folder / "annotations.json").read_text())
     limbs, rows = limbs_of(table["joints"]), indices_of(HALPE26, LIMB_KEYPOINTS)
     sampling = SamplingConfig(options.steps, options.ensemble)
+    chunks = replace(DEFAULT_CHUNKS, sharing=sharing, spacing_s=options.spacing)
     ratios, jitter = [], []
     for clip in table["clips"]:
         with Video(options.folder / clip["file"]) as video:
@@ -68,7 +72,7 @@ def main():
             inside = ((points >= 0) & (points < table["size"])).all(axis=-1)
             (poses,) = estimate_poses(
                 video, [track_of(points, inside)], estimator,
-                sampling, config=ChunkConfig(sharing=sharing),
+                sampling, config=chunks,
             )  # fmt: skip
         truth = np.where(inside[..., None], points, np.nan)[poses.frames]
         size = np.nanmax(np.nanmax(truth, axis=1) - np.nanmin(truth, axis=1), axis=1)

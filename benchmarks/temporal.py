@@ -1,10 +1,12 @@
 """Does time pay? The same weights with T frames and with the centre frame repeated.
 
-    python benchmarks/temporal.py TEST [--weights FILE] [--clips 16] [--steps 1] [--ensemble 1]
+    python benchmarks/temporal.py TEST [--weights FILE] [--clips 16] [--steps 1] [--ensemble 1] \
+        [--spacing SECONDS ...]
 
 TEST: shards of long rendered clips (diffpose.data.synthetic.shards.write_shards with
 frames_per_clip=60, split test): moving camera, occluders, blur, several people. Boxes: annotated.
 
+- Windows: consecutive frames, and frames so many seconds apart (``--spacing``, several).
 - PCK of the torso, 12 limb keypoints, visible and occluded ones apart.
 - Jitter: median acceleration of the *error* in torsos a frame^2, so that true motion costs nothing.
 - Sides: frames in which the predicted ankles, knees, wrists or elbows lie nearer to the other
@@ -21,6 +23,7 @@ from diffpose.data.sources import ShardSource
 from diffpose.evaluation.pck import torso_sizes
 from diffpose.inference.estimator import Estimator
 from diffpose.inference.evaluate import BoxSource, estimate_source
+from diffpose.inference.windows import DEFAULT_CHUNKS, ChunkConfig
 from diffpose.poses import SamplingConfig
 from diffpose.skeleton import HALPE26, LIMB_KEYPOINTS, indices_of
 
@@ -30,8 +33,9 @@ PAIRS = ("ankle", "knee", "wrist", "elbow")
 class EveryFrame:
     """A window around every frame of some clips, one after the other."""
 
-    def __init__(self, source, clips, radius):
-        self.source, self.radius = source, radius
+    def __init__(self, source, clips, radius, spacing_s):
+        self.source, self.offsets = source, np.arange(-radius, radius + 1)
+        self.steps = {c: ChunkConfig(spacing_s=spacing_s).spacing(source.fps(c)) for c in clips}
         self.rows = [(c, f) for c in clips for f in range(source.num_frames(c))]
 
     def __len__(self):
@@ -40,7 +44,7 @@ class EveryFrame:
     def __getitem__(self, index):
         clip, frame = self.rows[index]
         last = self.source.num_frames(clip) - 1
-        rows = np.clip(np.arange(frame - self.radius, frame + self.radius + 1), 0, last)
+        rows = np.clip(frame + self.steps[clip] * self.offsets, 0, last)
         return self.source.window(clip, [int(row) for row in rows])
 
 
@@ -83,15 +87,18 @@ def main():
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--steps", type=int, default=1)
     parser.add_argument("--ensemble", type=int, default=1)
+    parser.add_argument("--spacing", type=float, nargs="*", default=[DEFAULT_CHUNKS.spacing_s])
+    parser.add_argument("--one-sided", action="store_true", help="do not look at mirror images")
     options = parser.parse_args()
     source = ShardSource(sorted(options.folder.glob("shard-*.npz")))
     clips = range(min(options.clips, len(source)))
     limbs = indices_of(HALPE26, LIMB_KEYPOINTS)
     print("| window | PCK@0.2 visible | @0.1 visible | @0.2 occluded | @0.1 occluded | jitter "
           "| sides exchanged | near crossings |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
-    for name, kind in (("T frames", Estimator), ("centre frame repeated", Repeating)):
-        estimator = kind.load(options.weights)
-        every = EveryFrame(source, clips, estimator.radius)
+    kinds = [(f"T frames, {s:.3f} s apart", Estimator, s) for s in options.spacing]
+    for name, kind, spacing_s in [*kinds, ("centre frame repeated", Repeating, 0.0)]:
+        estimator = kind.load(options.weights, mirrored=not options.one_sided)
+        every = EveryFrame(source, clips, estimator.radius, spacing_s)
         sampling = SamplingConfig(options.steps, options.ensemble)
         found, truth = estimate_source(estimator, every, sampling, boxes=BoxSource.ANNOTATION)
         shape = (len(clips), -1, 26, 2)

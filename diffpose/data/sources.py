@@ -196,6 +196,7 @@ class ShardSource:
         self._keypoints: list[NDArray[np.float32]] = []
         self._boxes: list[NDArray[np.float32]] = []
         self._visibility: list[NDArray[np.uint8]] = []
+        self._times_s: list[NDArray[np.float32]] = []
         for path in paths:
             self._read(path)
 
@@ -204,7 +205,7 @@ class ShardSource:
             with np.load(io.BytesIO(path.read_bytes())) as shard:
                 data, offsets = shard["jpeg"], shard["offsets"]
                 keypoints, visibility = shard["keypoints"], shard["visibility"]
-                boxes = shard["boxes"]
+                boxes, times_s = shard["boxes"], shard["times_s"]
         except (OSError, KeyError, ValueError) as error:
             raise FormatError(
                 f"{path.name} is no readable shard ({error}); render it anew."
@@ -219,6 +220,7 @@ class ShardSource:
         self._visibility.extend(visibility.astype(np.uint8))
         self._keypoints.extend(keypoints.astype(np.float32))
         self._boxes.extend(boxes.astype(np.float32))
+        self._times_s.extend(times_s.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self._jpegs)
@@ -243,3 +245,8 @@ class ShardSource:
     def num_frames(self, index: int) -> int:
         """Frames of one clip."""
         return len(self._jpegs[index])
+
+    def fps(self, index: int) -> float:
+        """Frames a second of one clip; 30 for a single frame."""
+        steps = np.diff(self._times_s[index])
+        return 1 / float(steps.mean()) if len(steps) else 30.0

@@ -5,6 +5,7 @@ import moderngl
 import numpy as np
 import pytest
 
+from diffpose.data.sources import ShardSource
 from diffpose.data.synthetic import shards
 from diffpose.data.synthetic.body import load_avatar, pose_avatar
 from diffpose.data.synthetic.bones import BONES
@@ -217,6 +218,8 @@ def test_clips_keep_to_the_spacing_that_is_asked_for(material, tmp_path, monkeyp
         spacing = np.diff(shard["times_s"])
     assert ((spacing >= 0.0999) & (spacing <= 0.2001)).all()
     assert len(np.unique(spacing)) == 3
+    rates = [ShardSource([path]).fps(clip) for clip in range(3)]
+    np.testing.assert_allclose(rates, 1 / spacing[:, 0], rtol=1e-3)
 
 
 def test_spacing_that_is_no_range_is_refused(tmp_path):
