@@ -376,6 +376,35 @@ def test_a_touch_drags_a_keypoint(browser: Any, served: Served) -> None:
     context.close()
 
 
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (640, 400)])
+def test_on_a_small_page_the_suggestion_lies_below_the_picture(
+    browser: Any, served: Served, width: int, height: int
+) -> None:
+    context = browser.new_context(viewport={"width": width, "height": height}, has_touch=True)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    open_example(page, served)
+    found(page)
+    page.tap("[data-act=edit]")
+    page.wait_for_function("window.diffpose.editing.on")
+    below = "document.querySelector('.dp-tools').offsetTop"
+    tools = page.evaluate(below)
+
+    page.evaluate(f"window.diffpose.joint({WRIST}); document.querySelector('.dp-canvas').focus()")
+    page.keyboard.press("Shift+A")
+    page.wait_for_selector(".dp-ask")
+
+    picture, ask = (page.locator(s).bounding_box() for s in (".dp-picture", ".dp-ask"))
+    assert picture["y"] + picture["height"] <= ask["y"]
+    assert ask["x"] >= 0
+    assert ask["x"] + ask["width"] <= width
+    assert page.evaluate(below) == tools  # nothing jumps under the finger
+    page.tap("[data-act=accept]")
+    page.wait_for_selector(".dp-ask", state="hidden")
+    assert page.evaluate(below) == tools
+    context.close()
+
+
 def test_the_model_adapts_and_one_click_brings_the_shipped_one_back(
     page: Any, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
