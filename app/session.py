@@ -72,6 +72,7 @@ class Clip:
         followed: Tracks of people who were drawn once and followed from there.
         poses: By person.
         adapted: The model as it was adapted to this clip's project; None for the shipped one.
+        adapted_words: What the page says of it; empty for the shipped one.
     """
 
     def __init__(self, video: Video, *, name: str, folder: Path, num_frames: int) -> None:
@@ -80,14 +81,14 @@ class Clip:
         self.video = video
         self.num_frames = num_frames
         self.ready = 0
-        self.searched = False
-        self.has_truth = False
+        self.searched = self.has_truth = False
         self.detected: dict[int, Track] = {}
         self.drawn: dict[int, dict[int, NDArray[np.float64]]] = {}
         self.followed: dict[int, Track] = {}
         self.tracks: dict[int, Track] = {}
         self.poses: dict[int, PersonPoses] = {}
         self.adapted: PoseEstimator | None = None
+        self.adapted_words = ""
         self.folder = folder / self.clip_id
         self.frames_folder = self.folder / "frames"
         self.frames_folder.mkdir(parents=True)
@@ -353,6 +354,7 @@ class Session:
             "revision": self.revision,
             "download": self.download,
             "project": self._project_view(),
+            "model": views.model_view(clip.adapted_words) if clip else None,
             "job": {
                 "words": status.words,
                 "kind": status.kind,

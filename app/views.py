@@ -121,6 +121,11 @@ def times_view(times_s: FloatArray, truth: Sequence[list[Rows]] | None) -> Json:
     return {"times": np.round(times_s, 5).tolist(), "truth": truth}
 
 
+def model_view(adapted_words: str) -> Json:
+    """Which model is in force: the shipped one, or one that words tell about."""
+    return {"words": adapted_words or "Shipped model", "adapted": bool(adapted_words)}
+
+
 def _seconds(frames: NDArray[np.integer[Any]], fps: float) -> str:
     if len(frames) < 2:
         return f"frame {int(frames[0]) + 1}"

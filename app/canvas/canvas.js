@@ -65,6 +65,9 @@ function showStatus(view) {
   const box = $('.dp-status'), bar = $('.dp-progress');
   $('.dp-words').textContent = view.job.words;
   box.dataset.kind = view.job.kind;
+  const force = $('.dp-force');
+  force.textContent = view.model?.words ?? ''; force.hidden = !view.model;
+  force.toggleAttribute('data-adapted', Boolean(view.model?.adapted));
   bar.hidden = !view.job.running;
   if (view.job.fraction === null) bar.removeAttribute('value'); else bar.value = view.job.fraction;
 }

@@ -38,6 +38,7 @@ def adapt(workspace: Workspace, session: Session, *, anyway: bool = False) -> It
                 session.stamp += 1  # the page looks again and shows the offer
                 return f"{found.words} The shipped model stays."
             clip.adapted = _put_in_force(workspace, session, found)
+            clip.adapted_words = _words(desk)
         _show(session, desk, clip)
         return found.words
 
@@ -50,7 +51,7 @@ def go_back(session: Session) -> Iterator[None]:
     def work() -> str:
         desk, clip = _open(session)
         return_to_shipped(desk.review)
-        clip.adapted = None
+        clip.adapted, clip.adapted_words = None, ""
         _show(session, desk, clip)
         return "The shipped model is in use again, and its poses are back."
 
@@ -64,7 +65,7 @@ def use_adapted(workspace: Workspace, clip: Clip, desk: Desk) -> str:
     from diffpose.workflow.adapting import model_of
 
     try:
-        clip.adapted = model_of(desk.review, _shipped(workspace))
+        clip.adapted, clip.adapted_words = model_of(desk.review, _shipped(workspace)), _words(desk)
     except DiffPoseError as error:
         return f" {error} Until then the shipped model is used."
     return ""
@@ -130,7 +131,13 @@ def _open(session: Session) -> tuple[Desk, Clip]:
     return session.desk, session.clip
 
 
+def _words(desk: Desk) -> str:
+    model = desk.store.models.adapted()
+    return model.words if model is not None else ""
+
+
 def _show(session: Session, desk: Desk, clip: Clip) -> None:
+    desk.renewed = True
     for track_id in desk.review.track_ids:
         restore_poses(clip, desk.store, track_id)
     session.stamp += 1

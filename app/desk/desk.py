@@ -45,6 +45,7 @@ class Desk:
         self.files = {store.path, *(video.path for video in store.videos())}
         self.serial = 0
         self.offered: Any = None  # an adaptation that does not help, for those who insist
+        self.renewed = False  # by a job of this very page: no news from elsewhere
         self._shown: dict[int, ReviewedTrack] = {}
         self._suggestion: Suggestion | None = None
         self._alternatives: tuple[int, int, list[Alternative]] | None = None
@@ -79,8 +80,10 @@ class Desk:
                 return self._answered[1]
             reply = self._attempt(what, fields)
             reply |= self._differences(fields.get("serial"))
-            if what == "look" and reply["changes"] and fields.get("serial"):
-                reply["words"] = "This project was changed elsewhere; you see the newer poses."
+            if what == "look" and reply["changes"]:
+                if fields.get("serial") and not self.renewed:
+                    reply["words"] = "This project was changed elsewhere; you see the newer poses."
+                self.renewed = False
             self._answered = ident, reply
             return reply
 

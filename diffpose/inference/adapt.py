@@ -91,6 +91,14 @@ class Adapted:
             return f"Adapted to this project: {seen}."
         return f"Adapting does not help here beyond chance: {seen}."
 
+    @property
+    def report(self) -> dict[str, str | int | float | bool]:
+        """What was measured, as JSON values: kept in the project beside the tensors."""
+        return {
+            "words": self.words, "improved": self.improved, "frames": self.frames,
+            "steps": self.steps, "before_px": self.before_px, "after_px": self.after_px,
+        }  # fmt: skip
+
 
 def adapt(
     video: FrameSource,

@@ -30,6 +30,15 @@ class AdaptedModel:
     report: Mapping[str, Any] = field(default_factory=dict)
     earlier: Mapping[int, int] = field(default_factory=dict)
 
+    @property
+    def words(self) -> str:
+        """A few words for the page: which model it is and what it gained."""
+        if not {"before_px", "after_px"} <= self.report.keys():
+            return "Adapted to this project"
+        gain = "" if self.report.get("improved", True) else ", no gain beyond chance"
+        before, after = self.report["before_px"], self.report["after_px"]
+        return f"Adapted to this project{gain}: held-out error {before:.1f} → {after:.1f} px"
+
 
 class Models:
     """The models of one project; part of its `Store`."""

@@ -118,9 +118,8 @@ def put_in_force(
         name=adapted.name,
         base=estimator.weights_hash,
         tensors=to_bytes(adapted.tensors),
-        report={"words": adapted.words, "frames": adapted.frames, "steps": adapted.steps,
-                "before_px": adapted.before_px, "after_px": adapted.after_px},
-    )  # fmt: skip
+        report=adapted.report,
+    )
     take_up(session, kept, sequences, provenances=provenances)
     return model
 

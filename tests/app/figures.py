@@ -242,7 +242,7 @@ def moved_by_ten(workspace: Workspace, session: Session, found: Any) -> FigureEs
     made = Provenance("figures", "figures-adapted-x", 1, 4, 0)
     take_up(
         review,
-        AdaptedModel("x", "figures", b"", {"words": found.words}),
+        AdaptedModel("x", "figures", b"", found.report),
         [replace(old, keypoints=old.keypoints + STEP)],
         provenances={0: made},
     )

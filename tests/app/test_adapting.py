@@ -14,6 +14,7 @@ from app.payloads import parse_sampling
 from app.session import Session
 from diffpose.inference.adapt import Adapted
 from diffpose.review.events import Move
+from diffpose.skeleton import HALPE26
 from tests.app.figures import STEP, Served, finish, moved_by_ten
 
 GOOD = Adapted({}, frames=9, steps=30, before_px=9.1, after_px=7.4, change_px=(-2.0, -1.0))
@@ -43,6 +44,10 @@ def queue(figures: Served, session: Session) -> dict[str, Any]:
     return answers.review(figures.workspace, fields)
 
 
+def model(session: Session) -> Any:
+    return session.view(HALPE26)["model"]
+
+
 def points(session: Session) -> Any:
     assert session.desk is not None
     return session.desk.review.reviewed(0).poses.keypoints
@@ -56,9 +61,16 @@ def test_adapting_renews_the_poses_and_one_click_brings_the_old_ones_back(
     session.desk.review.apply(Move(0, 5, 9, (50.0, 60.0)))
     before, stamp = points(session), session.stamp
     assert queue(figures, session)["adapted"] is None
+    assert model(session) == {"words": "Shipped model", "adapted": False}
 
     finish(adapting.adapt(figures.workspace, session))
 
+    assert model(session) == {
+        "words": "Adapted to this project: held-out error 9.1 → 7.4 px", "adapted": True,
+    }  # fmt: skip
+    looked = session.desk.change("look", {"serial": session.desk.serial})
+    assert looked["changes"]
+    assert "words" not in looked  # it was this page, nobody elsewhere
     assert "9.1 → 7.4 px (9 frames" in session.status.words
     assert queue(figures, session)["adapted"] == GOOD.words
     assert np.array_equal(points(session)[0], before[0] + STEP)
@@ -71,6 +83,7 @@ def test_adapting_renews_the_poses_and_one_click_brings_the_old_ones_back(
 
     assert np.array_equal(points(session), before)
     assert session.clip.adapted is None
+    assert not model(session)["adapted"]
     assert queue(figures, session)["adapted"] is None
 
 
@@ -90,6 +103,7 @@ def test_what_does_not_help_is_not_used_unless_somebody_insists(
 
     assert not queue(figures, session)["offered"]
     assert np.array_equal(points(session), before + STEP)
+    assert "no gain beyond chance: held-out error 9.1 → 9.3 px" in model(session)["words"]
 
 
 def test_a_model_that_cannot_be_adapted_is_refused(figures: Served, session: Session) -> None:
@@ -110,4 +124,5 @@ def test_a_project_adapted_to_other_weights_opens_with_the_shipped_model(
     assert "the shipped model is used" in session.status.words
     assert session.clip is not None
     assert session.clip.adapted is None
+    assert model(session) == {"words": "Shipped model", "adapted": False}
     assert queue(figures, session)["adapted"] == GOOD.words

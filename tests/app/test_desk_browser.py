@@ -413,6 +413,7 @@ def test_the_model_adapts_and_one_click_brings_the_shipped_one_back(
     monkeypatch.setattr(adapting, "_put_in_force", moved_by_ten)
     open_example(page, served)
     found(page)
+    assert page.inner_text(".dp-force") == "Shipped model"
     edit(page)
     before = point(page, ANKLE)
 
@@ -421,6 +422,14 @@ def test_the_model_adapts_and_one_click_brings_the_shipped_one_back(
     page.wait_for_selector(".dp-back:not([hidden])", state="attached")
     said = "held-out error 9.1 → 7.4 px (9 frames"
     page.wait_for_function("words => document.body.textContent.includes(words)", arg=said)
+    assert not page.evaluate("window.diffpose.editing.on")
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 844})
+        words = page.locator(".dp-force")
+        assert words.inner_text() == "Adapted to this project: held-out error 9.1 → 7.4 px"
+        area = words.bounding_box()
+        assert area["x"] > 0
+        assert area["x"] + area["width"] < width
     edit(page)
     page.wait_for_function(LIES_AT, arg=[ANKLE, before[0] + 10])
 
@@ -428,3 +437,4 @@ def test_the_model_adapts_and_one_click_brings_the_shipped_one_back(
 
     page.wait_for_selector(".dp-back", state="hidden")
     page.wait_for_function(LIES_AT, arg=[ANKLE, before[0]])
+    assert page.inner_text(".dp-force") == "Shipped model"
