@@ -65,11 +65,17 @@ function showStatus(view) {
   const box = $('.dp-status'), bar = $('.dp-progress');
   $('.dp-words').textContent = view.job.words;
   box.dataset.kind = view.job.kind;
-  const force = $('.dp-force');
-  force.textContent = view.model?.words ?? ''; force.hidden = !view.model;
-  force.toggleAttribute('data-adapted', Boolean(view.model?.adapted));
+  showModel(view.model);
   bar.hidden = !view.job.running;
   if (view.job.fraction === null) bar.removeAttribute('value'); else bar.value = view.job.fraction;
+}
+
+// Which model is in force; what another one said of the picture is not shown any more.
+function showModel(model) {
+  const force = $('.dp-force'), words = model?.words ?? '';
+  if (force.textContent && force.textContent !== words) { live.forget(); heats.clear(); }
+  force.textContent = words; force.hidden = !model;
+  force.toggleAttribute('data-adapted', Boolean(model?.adapted));
 }
 
 // What fails for a clip that is shown no more is no trouble: its files go.

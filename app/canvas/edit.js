@@ -42,6 +42,7 @@ function openProject(project) {
 }
 
 function onDesk(reply) {
+  if (reply?.model) showModel(reply.model);
   if (reply?.changes) {
     for (const { track, whole, frames, poses, marks, confirmed } of reply.changes) {
       if (!S.poses.has(track)) S.poses.set(track, { byFrame: new Map() });

@@ -38,7 +38,7 @@ def adapt(workspace: Workspace, session: Session, *, anyway: bool = False) -> It
                 session.stamp += 1  # the page looks again and shows the offer
                 return f"{found.words} The shipped model stays."
             clip.adapted = _put_in_force(workspace, session, found)
-            clip.adapted_words = _words(desk)
+            clip.adapted_words, desk.model = _words(desk), desk.store.models.in_force()
         _show(session, desk, clip)
         return found.words
 
@@ -51,7 +51,7 @@ def go_back(session: Session) -> Iterator[None]:
     def work() -> str:
         desk, clip = _open(session)
         return_to_shipped(desk.review)
-        clip.adapted, clip.adapted_words = None, ""
+        clip.adapted, clip.adapted_words, desk.model = None, "", ""
         _show(session, desk, clip)
         return "The shipped model is in use again, and its poses are back."
 
@@ -60,7 +60,8 @@ def go_back(session: Session) -> Iterator[None]:
 
 def use_adapted(workspace: Workspace, clip: Clip, desk: Desk) -> str:
     """Take up the tensors that a project was adapted with; words if that cannot be."""
-    if desk.store.models.adapted() is None:
+    clip.adapted, clip.adapted_words, desk.model = None, "", desk.store.models.in_force()
+    if not desk.model:
         return ""
     from diffpose.workflow.adapting import model_of
 
@@ -69,6 +70,14 @@ def use_adapted(workspace: Workspace, clip: Clip, desk: Desk) -> str:
     except DiffPoseError as error:
         return f" {error} Until then the shipped model is used."
     return ""
+
+
+def keep_up(workspace: Workspace, session: Session) -> None:
+    """Follow another page, or the command line, that has adapted the project or gone back."""
+    desk, clip = _open(session)
+    if not session.status.running and desk.store.models.in_force() != desk.model:
+        use_adapted(workspace, clip, desk)
+        session.revision += 1
 
 
 def restore_poses(clip: Clip, store: Store, track_id: int) -> None:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.desk import views
+from app.desk import adapting, views
 from app.desk.desk import Desk
 from app.desk.shelf import words_for
 from app.payloads import mapping, parse_index, parse_number, parse_text
 from app.session import Session
-from app.views import Json
+from app.views import Json, model_view
 from app.workspace import Workspace
 from diffpose.errors import DiffPoseError, InputError, ProjectError
 
@@ -49,8 +49,10 @@ def _guarded(
 
 def _review(workspace: Workspace, session: Session, fields: Mapping[str, Any]) -> Json:
     desk, what, started = _desk(session), parse_text(fields, "do"), time.perf_counter()
+    adapting.keep_up(workspace, session)
     if what in CHANGES:
-        return desk.change(what, fields)
+        words = session.clip.adapted_words if session.clip else ""
+        return {**desk.change(what, fields), "model": model_view(words)}
     if what == "suggest":
         answer: Json = {
             "suggestion": desk.suggest(parse_index(fields, "track"), parse_index(fields, "frame"))

@@ -45,6 +45,7 @@ class Desk:
         self.files = {store.path, *(video.path for video in store.videos())}
         self.serial = 0
         self.offered: Any = None  # an adaptation that does not help, for those who insist
+        self.model = ""  # name of the adapted tensors that the page follows
         self.renewed = False  # by a job of this very page: no news from elsewhere
         self._shown: dict[int, ReviewedTrack] = {}
         self._suggestion: Suggestion | None = None

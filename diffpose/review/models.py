@@ -64,6 +64,13 @@ class Models:
         values = json.loads(row[0])
         return Provenance(**values) if values else None
 
+    def in_force(self) -> str:
+        """The name of the adapted tensors in force, without reading them; empty for none."""
+        rows = self._database.all(
+            "SELECT name FROM adaptations WHERE in_force = 1 ORDER BY adaptation_id DESC LIMIT 1"
+        )
+        return str(rows[0][0]) if rows else ""
+
     def adapted(self) -> AdaptedModel | None:
         """The adapted tensors in force; None if the model is used as it is shipped."""
         rows = self._database.all(

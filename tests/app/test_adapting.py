@@ -106,6 +106,30 @@ def test_what_does_not_help_is_not_used_unless_somebody_insists(
     assert "no gain beyond chance: held-out error 9.1 → 9.3 px" in model(session)["words"]
 
 
+def test_a_second_page_follows_the_model_that_the_first_has_put_in_force(
+    figures: Served, session: Session, taught: list[Adapted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert session.desk is not None
+    other = figures.workspace.open_session("other", owner="me")
+    finish(handlers.open_project(figures.workspace, other, session.desk.project))
+    assert other.clip is not None
+    look = {"session": other.session_id, "do": "look", "serial": 0}
+    monkeypatch.setattr(adapting, "_shipped", lambda workspace: "shipped")
+    monkeypatch.setattr("diffpose.workflow.adapting.model_of", lambda review, shipped: "adapted")
+
+    finish(adapting.adapt(figures.workspace, session))
+    reply = answers.review(figures.workspace, look)
+
+    assert reply["model"] == model(session) == model(other)
+    assert reply["model"]["adapted"]
+    assert other.clip.adapted == "adapted"
+
+    finish(adapting.go_back(session))
+
+    assert answers.review(figures.workspace, look)["model"]["words"] == "Shipped model"
+    assert other.clip.adapted is None
+
+
 def test_a_model_that_cannot_be_adapted_is_refused(figures: Served, session: Session) -> None:
     finish(adapting.adapt(figures.workspace, session))
 
