@@ -96,7 +96,9 @@ def redo(project: _Project, author: _Author = "me") -> None:
 def resample_around(
     project: _Project,
     frame: Annotated[int, typer.Option(help="The corrected frame, index from 0.")],
-    track: Annotated[int | None, typer.Option(help="The person; may be left out of one.")] = None,
+    track: Annotated[
+        int | None, typer.Option(help="The person; not needed where there is one.")
+    ] = None,
     radius: Annotated[int, typer.Option(min=0, help="Frames on either side that follow.")] = 8,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; as the poses have.")] = None,
     ensemble: Annotated[int | None, typer.Option(help="Hypotheses; as the poses have.")] = None,
@@ -249,7 +251,8 @@ def _in_words(found: Preview) -> Iterator[str]:
     if not frames:
         yield "Nothing would move by half a pixel or more."
         return
-    yield f"{len(found.moves)} keypoints would move in {frames} frames:"
+    where = "1 frame" if frames == 1 else f"{frames} frames"
+    yield f"Keypoints that would move: {len(found.moves)}, in {where}."
     for move in found.moves:
         far, before = move.distance_px, move.before_radius_px
         yield (

@@ -151,7 +151,7 @@ def test_a_preview_changes_nothing_and_its_revision_can_be_asked_for(scene):
     assert shown.exit_code == told.exit_code == 0, told.output
     said = json.loads(shown.stdout)
     assert not said["accepted"]
-    assert f"{len(said['moves'])} keypoints would move" in told.stdout
+    assert f"Keypoints that would move: {len(said['moves'])}, in" in told.stdout
     assert f"frame {FRAME + 1:5d}" in told.stdout
     assert "--accept takes it" in told.stderr
     assert scene.project.read_bytes() == before
