@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diffpose.errors import DiffPoseError
 from diffpose.inference.pipeline import sample_window, window_at
 from diffpose.poses import Hypotheses, SamplingConfig
 from diffpose.review.suggestions import (
@@ -39,8 +42,13 @@ def load_desk_models(workspace: Workspace, clip: Clip) -> DeskModels:
             cache=workspace.features,
         )
 
+    preparing = threading.Lock()
+
     def hypotheses(track_id: int, frame: int) -> Hypotheses:
-        return _hypotheses(workspace, clip, track_id, frame)
+        found = _hypotheses(workspace, clip, track_id, frame)
+        # Who looks at alternatives may correct next.
+        _prepare(workspace, clip, track_id, frame, preparing)
+        return found
 
     return resampler, hypotheses
 
@@ -56,6 +64,27 @@ def _hypotheses(workspace: Workspace, clip: Clip, track_id: int, frame: int) -> 
     )
     samples = poses.hypotheses[0]
     return Hypotheses(frame, samples, np.tile(poses.confidence[0], (len(samples), 1)))
+
+
+def _prepare(
+    workspace: Workspace, clip: Clip, track_id: int, frame: int, preparing: threading.Lock
+) -> None:
+    """Find the motion around a frame meanwhile; one frame at a time, others are not waited for."""
+    from diffpose.workflow.resampling import prepare
+
+    track = clip.tracks.get(track_id)
+    if track is None or not preparing.acquire(blocking=False):
+        return
+
+    def work() -> None:
+        # A video that cannot be read is reported by the correction that needs it.
+        try:
+            with suppress(DiffPoseError, OSError):
+                prepare(clip.video, track, frame=frame, cache=workspace.features)
+        finally:
+            preparing.release()
+
+    threading.Thread(target=work, name="motion", daemon=True).start()
 
 
 def _sampling(clip: Clip, track_id: int) -> SamplingConfig:

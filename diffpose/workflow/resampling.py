@@ -18,6 +18,7 @@ from diffpose.inference.interfaces import FrameSource
 from diffpose.inference.pipeline import window_at
 from diffpose.inference.resample import moved, resample
 from diffpose.poses import SamplingConfig, Track
+from diffpose.review.motion import DEFAULT_PROPAGATION
 from diffpose.review.propagate import suggest
 from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
@@ -25,6 +26,8 @@ from diffpose.review.suggestions import Resampler, ResampleRequest, Suggestion, 
 from diffpose.review.trails import Follow
 from diffpose.tracking.flow import Flow
 from diffpose.tracking.flow import follow as follow_points
+
+_MOTIONS_AT_ONCE = 8  # farther away: the video is read in stretches
 
 
 @dataclass(frozen=True)
@@ -102,19 +105,31 @@ def follow(
     )
 
 
+def prepare(video: FrameSource, track: Track, *, frame: int, cache: FeatureCache) -> None:
+    """Find the motion around a frame, so that a correction there need not wait for it."""
+    person_flows(video, track, _motions_near(frame), cache=cache)
+
+
+def _motions_near(frame: int, *, radius: int = 0) -> range:
+    """First frames of the motions that a correction of a frame asks for."""
+    reach = max(radius, DEFAULT_PROPAGATION.flow_reach)
+    return range(frame - reach, frame + reach)
+
+
 def _through_the_picture(
     request: ResampleRequest, *, video: FrameSource, track: Track, cache: FeatureCache
 ) -> Follow:
     """Follows points of the request's person; motions are found when first asked for."""
-    frame, radius = request.frame, request.radius
-    near = range(frame - radius, frame + radius)
-    flows: dict[int, Flow] = {}
+    near = _motions_near(request.frame, radius=request.radius)
+    flows: dict[int, Flow | None] = {}
 
     def flow_after(at: int) -> Flow | None:
         if at not in flows:
-            asked = near if at in near else range(at, at + 1)
-            flows.update(person_flows(video, track, asked, cache=cache))
-        return flows.get(at)
+            start = at - at % _MOTIONS_AT_ONCE
+            asked = near if at in near else range(start, start + _MOTIONS_AT_ONCE)
+            found = person_flows(video, track, asked, cache=cache)
+            flows.update({frame: found.get(frame) for frame in asked})
+        return flows[at]
 
     def walk(
         at: int, points: NDArray[np.float64], direction: int, most: int
