@@ -202,7 +202,9 @@ def test_a_shard_depends_on_nothing_but_its_seed(material, tmp_path, monkeypatch
     assert first["offsets"][-1] == len(first["jpeg"])
 
 
-def test_clips_keep_to_the_spacing_that_is_asked_for(material, tmp_path, monkeypatch):
+def test_clips_keep_to_the_spacing_that_is_asked_for(
+    material: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 3)
 
     (path,) = shards.write_shards(

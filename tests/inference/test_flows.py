@@ -9,33 +9,35 @@ from diffpose.tracking.flow import follow
 from tests.fakes import FakeVideo, box_around
 
 
-def blob(frame: int, keypoint: int) -> tuple[float, float]:
+def blob(frame: int) -> tuple[float, float]:
     return 80.0 + 2.0 * frame, 70.0 + frame
 
 
 def person(frames: list[int]) -> Track:
-    boxes = np.stack([box_around(blob(frame, 0)) for frame in frames])
+    boxes = np.stack([box_around(blob(frame)) for frame in frames])
     return Track(0, np.array(frames), boxes, np.ones(len(frames)))
 
 
 def test_a_moving_thing_is_followed_from_frame_to_frame() -> None:
-    video = FakeVideo(lambda frame: np.array([blob(frame, 0)]), num_frames=8, sigma=8.0)
+    video = FakeVideo(lambda frame: [blob(frame)], num_frames=8, sigma=8.0)
     flows = person_flows(video, person(list(range(8))), range(8), cache=FeatureCache())
 
-    trails = follow(flows.get, 1, np.array([blob(1, 0)]), direction=1, most=5)
+    trails = follow(flows.get, 1, np.array([blob(1)]), direction=1, most=5)
 
-    end = np.array(blob(1, 0)) + trails.steps[:, 0].sum(axis=0)
-    np.testing.assert_allclose(end, blob(6, 0), atol=1.5)
+    end = np.array(blob(1)) + trails.steps[:, 0].sum(axis=0)
+    np.testing.assert_allclose(end, blob(6), atol=1.5)
 
 
 def test_what_is_kept_is_not_read_again() -> None:
     video, cache, track = FakeVideo(num_frames=10), FeatureCache(), person(list(range(10)))
     first = person_flows(video, track, range(2, 6), cache=cache)
-    assert sorted(first) == [2, 3, 4, 5] and sorted(video.reads) == [2, 3, 4, 5, 6]
+    assert sorted(first) == [2, 3, 4, 5]
+    assert sorted(video.reads) == [2, 3, 4, 5, 6]
 
     video.reads.clear()
     again = person_flows(video, track, range(3, 6), cache=cache)
-    assert all(again[frame] is first[frame] for frame in again) and not video.reads
+    assert all(again[frame] is first[frame] for frame in again)
+    assert not video.reads
 
     person_flows(video, track, range(5, 8), cache=cache)
     assert sorted(video.reads) == [6, 7, 8]

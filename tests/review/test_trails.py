@@ -61,8 +61,10 @@ def test_precision_is_best_beside_the_correction_and_falls_away_from_it() -> Non
 
     best = 1 / (config.flow * body_size(poses)) ** 2
     np.testing.assert_allclose(precision[[6, 7]], best)
-    assert (np.diff(precision[7:12]) < 0).all() and (np.diff(precision[2:7]) > 0).all()
-    assert not precision[12:].any() and not precision[:2].any()
+    assert (np.diff(precision[7:12]) < 0).all()
+    assert (np.diff(precision[2:7]) > 0).all()
+    assert not precision[12:].any()
+    assert not precision[:2].any()
 
 
 def test_a_trail_that_misses_its_way_back_weighs_less() -> None:
@@ -82,7 +84,8 @@ def test_trails_that_miss_the_next_correction_weigh_less() -> None:
 def test_a_missing_frame_ends_the_trail() -> None:
     poses = standing(8, frames=np.array([0, 1, 2, 3, 10, 11, 12, 13]))
     seen = seen_motion(poses, {(2, WRIST): (0.0, 0.0)}, drifting(np.ones(2)))
-    assert (seen.precision[:3, WRIST] > 0).all() and not seen.precision[3:, WRIST].any()
+    assert (seen.precision[:3, WRIST] > 0).all()
+    assert not seen.precision[3:, WRIST].any()
 
 
 def test_lost_points_say_nothing() -> None:
@@ -90,7 +93,8 @@ def test_lost_points_say_nothing() -> None:
         return np.full((most, len(points), 2), np.nan), np.full((most, len(points)), np.nan)
 
     seen = seen_motion(standing(5), {(2, WRIST): (0.0, 0.0)}, lost)
-    assert not seen.precision.any() and np.isfinite(seen.step).all()
+    assert not seen.precision.any()
+    assert np.isfinite(seen.step).all()
 
 
 def test_neighbours_follow_the_picture_and_not_the_prediction() -> None:
