@@ -57,8 +57,8 @@ class Repeating(Estimator):
 
 
 def sides(found, truth, sizes):
-    """Share of frames with exchanged sides: everywhere, and near crossings."""
-    exchanged, near = [], []
+    """(C, 2, 2) of each clip: frames with exchanged sides and frames judged, near crossings too."""
+    counts = np.zeros((len(found), 2, 2))
     for part in PAIRS:
         left, right = (HALPE26.index(f"{side}_{part}") for side in ("left", "right"))
 
@@ -75,9 +75,21 @@ def sides(found, truth, sizes):
         window = np.zeros_like(crossing)
         for shift in range(-5, 6):
             window |= np.roll(crossing, shift, axis=1)
-        exchanged.append(wrong[judged])
-        near.append(wrong[judged & window])
-    return np.concatenate(exchanged).mean(), np.concatenate(near).mean()
+        for row, where in enumerate((judged, judged & window)):
+            counts[:, row, 0] += (wrong & where).sum(axis=1)
+            counts[:, row, 1] += where.sum(axis=1)
+    return counts
+
+
+def shares(counts):
+    """Exchanged shares, everywhere and near crossings, of all clips together."""
+    total = counts.sum(axis=0)
+    return total[:, 0] / total[:, 1]
+
+
+def without_each_clip(counts):
+    """(C, 2) the shares with one clip left out, for the jackknife."""
+    return np.stack([shares(np.delete(counts, clip, axis=0)) for clip in range(len(counts))])
 
 
 def main():
@@ -95,6 +107,7 @@ def main():
     limbs = indices_of(HALPE26, LIMB_KEYPOINTS)
     print("| window | PCK@0.2 visible | @0.1 visible | @0.2 occluded | @0.1 occluded | jitter "
           "| sides exchanged | near crossings |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    exchanged = {}
     kinds = [(f"T frames, {s:.3f} s apart", Estimator, s) for s in options.spacing]
     for name, kind, spacing_s in [*kinds, ("centre frame repeated", Repeating, 0.0)]:
         estimator = kind.load(options.weights, mirrored=not options.one_sided)
@@ -115,9 +128,17 @@ def main():
             for part in (0.2, 0.1)
         ]
         jitter = np.median(np.linalg.norm(np.diff(miss, n=2, axis=1), axis=-1))
-        everywhere, near = sides(found, truth, sizes)
-        cells += [f"{jitter:.4f}", f"{everywhere:.3f}", f"{near:.3f}"]
+        exchanged[name] = sides(found, truth, sizes)
+        cells += [f"{jitter:.4f}", *(f"{share:.3f}" for share in shares(exchanged[name]))]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    *windows, still = exchanged
+    print("\nSides exchanged, beyond the centre frame repeated, ± a jackknife of the clips:")
+    for name in windows:
+        more = shares(exchanged[name]) - shares(exchanged[still])
+        left_out = without_each_clip(exchanged[name]) - without_each_clip(exchanged[still])
+        doubt = left_out.std(axis=0) * np.sqrt(len(clips) - 1)
+        everywhere, near = (f"{m:+.3f} ± {d:.3f}" for m, d in zip(more, doubt, strict=True))
+        print(f"{name}: {everywhere}, near crossings {near}")
     print(f"\n{len(clips)} clips of {found.shape[1]} frames, K={options.steps}, "
           f"E={options.ensemble}, weights {estimator.weights_hash}")  # fmt: skip
 
