@@ -100,7 +100,7 @@ class MeasurePanel:
                     views.empty_chart(self.plotly, _NOTHING), elem_id="measure-chart"
                 )
                 self.numbers = tables(elem_id="measure-numbers")
-                with gr.Row(equal_height=True):
+                with gr.Row(elem_classes="bottom-row"):
                     self.date = gr.Textbox(
                         lambda: date.today().isoformat(), label="Recorded on", max_lines=1,
                         info="As 2026-03-31.", elem_id="measure-date", min_width=140,
