@@ -58,6 +58,9 @@ def synthesize(
     profile: Annotated[
         float, typer.Option(min=0, max=1, help="Shards: share turned to be seen from the side.")
     ] = 0.0,
+    acrobatic: Annotated[
+        float, typer.Option(min=0, max=1, help="Shards: share of the people turned any way up.")
+    ] = 0.2,
     without: Annotated[
         Path | None, typer.Option(help="List of background photos to leave out, one a line.")
     ] = None,
@@ -92,7 +95,7 @@ def synthesize(
             output,
             num_clips=clips,
             spacing_s=spacing,
-            mix=replace(DEFAULT_MIX, profile=profile),
+            mix=replace(DEFAULT_MIX, profile=profile, acrobatic=acrobatic),
             **how,
         )
     typer.echo(f"{len(paths)} {what}: {output}")
