@@ -31,7 +31,7 @@ class PropagationConfig:
         flow_reach: Frames through which a point is followed.
     """
 
-    acceleration: float = 0.025
+    acceleration: float = 0.03
     stride: int = 4
     placed: float = 0.03
     edge_range: float = 1.5
