@@ -9,6 +9,7 @@ followed and by how much two trails miss each other say what the measurement is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,30 +41,26 @@ def seen_motion(
     Returns:
         (N - 1) steps in video pixels, for `diffpose.review.propagate.propagate`.
     """
-    unit, (count, num) = body_size(poses), poses.keypoints.shape[:2]
+    unit = body_size(poses)
+    count, num = poses.keypoints.shape[:2]
     weighed = np.zeros((max(count - 1, 0), num, 2))
     precision = np.zeros(weighed.shape[:2])
     points = _placed_rows(poses, placed)
-    best = 1 / (config.flow * unit) ** 2
     for row in np.flatnonzero(np.isfinite(points[..., 0]).any(axis=1)).tolist():
         chosen = np.flatnonzero(np.isfinite(points[row, :, 0]))
         for direction in (1, -1):
-            limits = _limits(poses.frames, points[:, chosen], row, direction, config.flow_reach)
-            most = int(limits.max(initial=0))
+            walk = _walk_from(row, direction, poses.frames, points[:, chosen], config.flow_reach)
+            most = int(walk.limits.max(initial=0))
             if not most:
                 continue
             steps, misses = follow(int(poses.frames[row]), points[row, chosen], direction, most)
-            variance = _variance(steps, misses, points[:, chosen], row, direction, limits)
-            for i in range(len(steps)):
-                here = (limits > i) & np.isfinite(misses[i])
+            for i, worth in enumerate(_worth(walk, steps, misses, unit=unit, config=config)):
                 gap = row + i if direction > 0 else row - 1 - i
-                grown = (config.flow * unit * (1 + config.flow_growth * i)) ** 2
-                worth = 1 / (grown + variance[i, here])
-                precision[gap, chosen[here]] += worth
-                weighed[gap, chosen[here]] += direction * steps[i, here] * worth[:, None]
+                precision[gap, chosen] += worth
+                weighed[gap, chosen] += direction * np.nan_to_num(steps[i]) * worth[:, None]
     step = weighed / np.maximum(precision, 1e-300)[..., None]
     # Two trails over the same frames see the same picture: they are not two measurements.
-    return Motion(step, np.minimum(precision, best))
+    return Motion(step, np.minimum(precision, 1 / (config.flow * unit) ** 2))
 
 
 def _placed_rows(poses: PoseSequence, placed: Mapping[tuple[int, int], Sequence[float]]) -> Array:
@@ -76,30 +73,49 @@ def _placed_rows(poses: PoseSequence, placed: Mapping[tuple[int, int], Sequence[
     return points
 
 
-def _limits(
-    frames: NDArray[np.integer], points: Array, row: int, direction: int, reach: int
-) -> NDArray[np.int64]:
-    """(P,) frames to follow each point: to the next place of its keypoint, or a gap."""
+@dataclass(frozen=True)
+class _Walk:
+    """Points of one frame that are followed.
+
+    Attributes:
+        limits: (P,) through how many frames: to the next place of the keypoint, or a gap.
+        ends: (P, 2) px from each point to the next place of its keypoint; NaN where it has none
+            within reach.
+    """
+
+    limits: NDArray[np.int64]
+    ends: Array
+
+
+def _walk_from(
+    row: int, direction: int, frames: NDArray[np.integer], points: Array, reach: int
+) -> _Walk:
+    """Follow the points of a row; ``points`` (N, P, 2) holds all places of their keypoints."""
     ahead = points[row + 1 :] if direction > 0 else points[:row][::-1]
     steps = np.diff(frames[row:]) if direction > 0 else -np.diff(frames[row::-1])
     gaps = np.flatnonzero(steps != 1)
     reach = min(reach, int(gaps[0]) if len(gaps) else len(steps))
-    if not reach:
-        return np.zeros(points.shape[1], np.int64)
     known = np.isfinite(ahead[:reach, :, 0])
-    return np.where(known.any(axis=0), known.argmax(axis=0) + 1, reach)
+    met = known.any(axis=0)
+    first = known.argmax(axis=0) if reach else np.zeros(points.shape[1], np.int64)
+    ends = np.full(points.shape[1:], np.nan)
+    ends[met] = ahead[first[met], np.flatnonzero(met)] - points[row, met]
+    return _Walk(np.where(met, first + 1, reach), ends)
 
 
-def _variance(
-    steps: Array, misses: Array, points: Array, row: int, direction: int, limits: NDArray[np.int64]
+def _worth(
+    walk: _Walk, steps: Array, misses: Array, *, unit: float, config: PropagationConfig
 ) -> Array:
-    """(m, P) px^2 of a step: by its way back, and by the miss of the trail's known end."""
-    variance = misses**2 / 2
-    for p, limit in enumerate(limits.tolist()):
-        end = row + direction * limit
-        if not 0 < limit <= len(steps):
-            continue
-        miss = points[end, p] - points[row, p] - steps[:limit, p].sum(axis=0)
-        if np.isfinite(miss).all():
-            variance[:, p] += (miss**2).sum() / 4 / limit
-    return variance
+    """(m, P) one over the variance of each step, px^-2; 0 beyond the limits and once lost.
+
+    A step is doubted the longer the point has been followed, by its miss on the way back, and by
+    how far the trail ends from where the keypoint was placed next.
+    """
+    walked = np.arange(len(steps))[:, None]
+    inside = walked < walk.limits
+    variance = (config.flow * unit * (1 + config.flow_growth * walked)) ** 2 + misses**2 / 2
+    whole = len(steps) >= walk.limits
+    gap = walk.ends - np.where(inside[..., None], steps, 0).sum(axis=0)
+    doubt = (gap**2).sum(axis=-1) / 4 / np.maximum(walk.limits, 1)
+    variance = variance + np.where(whole, np.nan_to_num(doubt), 0)
+    return np.where(inside & np.isfinite(variance), 1 / variance, 0)
