@@ -108,7 +108,10 @@ def main():
     print("| window | PCK@0.2 visible | @0.1 visible | @0.2 occluded | @0.1 occluded | jitter "
           "| sides exchanged | near crossings |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
     exchanged = {}
-    kinds = [(f"T frames, {s:.3f} s apart", Estimator, s) for s in options.spacing]
+    kinds = [
+        (f"T frames, {s:.3f} s apart" if s else "T consecutive frames", Estimator, s)
+        for s in options.spacing
+    ]
     for name, kind, spacing_s in [*kinds, ("centre frame repeated", Repeating, 0.0)]:
         estimator = kind.load(options.weights, mirrored=not options.one_sided)
         every = EveryFrame(source, clips, estimator.radius, spacing_s)
