@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from diffpose.draw import draw_pose
+from diffpose.errors import NoPersonError
 from diffpose.geometry import apply_affine, crop_affine
 from diffpose.inference.detector import load_detector
 from diffpose.inference.estimator import Estimator
@@ -75,7 +76,12 @@ def main():
     estimator = Estimator.load(options.weights)
     how = {"estimator": estimator, "detector": load_detector(estimator), "count": options.frames,
            "without_picture": options.without_picture}  # fmt: skip
-    rows = [row_of(path, **how) for path in options.videos]
+    rows = []
+    for path in options.videos:
+        try:
+            rows.append(row_of(path, **how))
+        except NoPersonError as error:
+            print(error)
     cv2.imwrite(str(options.output), np.vstack(rows)[..., ::-1])
 
 

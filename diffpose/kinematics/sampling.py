@@ -39,12 +39,12 @@ class ErrorModel:
         event_factor: The same for the times of extremes and crossings.
     """
 
-    scale: float = 1.13
-    constant_share: float = 0.1
-    wandering_share: float = 0.9
+    scale: float = 1.0
+    constant_share: float = 0.09
+    wandering_share: float = 0.91
     correlation_s: float = 0.18
     corrected_sd: float = 0.02
-    extreme_factor: float = 1.5
+    extreme_factor: float = 1.85
     event_factor: float = 1.6
 
     def __post_init__(self) -> None:
