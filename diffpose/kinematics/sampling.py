@@ -44,7 +44,7 @@ class ErrorModel:
     wandering_share: float = 0.91
     correlation_s: float = 0.18
     corrected_sd: float = 0.02
-    extreme_factor: float = 1.85
+    extreme_factor: float = 1.5
     event_factor: float = 1.6
 
     def __post_init__(self) -> None:
