@@ -197,6 +197,9 @@ def _one_thread(worker: int) -> None:
     torch.set_num_threads(1)
 
 
+_LONGEST_BATCH_S = 10.0  # waited for, at most, when nobody wants more
+
+
 def make_ahead(
     make: Callable[[int], Made], *, first: int, stride: int = 1, ahead: int = 4
 ) -> Iterator[Made]:
@@ -232,6 +235,8 @@ def make_ahead(
             yield item
     finally:
         stop.set()
+        # A thread that is still at work when Python ends takes the process down with it.
+        thread.join(_LONGEST_BATCH_S)
 
 
 def evaluation_batches(

@@ -1,6 +1,7 @@
 """Laws of batches: repeatable, centred on the annotated frame, and never waiting for ever."""
 
 import itertools
+import threading
 from typing import Any
 
 import numpy as np
@@ -125,3 +126,22 @@ def test_an_error_anywhere_in_the_worker_reaches_the_trainer():
     assert next(made) == 0
     with pytest.raises(MemoryError, match="no more numbers"):
         next(made)
+
+
+def test_when_nobody_wants_more_nobody_works_on():
+    """A thread at work when Python ends takes the process down, so it has ended before."""
+    workers, finish = [], threading.Event()
+
+    def slow(index):
+        workers.append(threading.current_thread())
+        if index:
+            finish.wait(5)
+        return index
+
+    made = make_ahead(slow, first=0)
+    assert next(made) == 0
+    threading.Timer(0.2, finish.set).start()
+    made.close()
+
+    assert workers
+    assert not workers[0].is_alive()
