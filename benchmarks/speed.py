@@ -2,12 +2,15 @@
 
     python benchmarks/speed.py speed CLIP [--frames 150] [--threads 2]
     python benchmarks/speed.py slider CLIP
+    python benchmarks/speed.py correction CLIP [--threads 1]
     python benchmarks/speed.py memory [--minutes 10]
 
 `speed` gives a Markdown table for (K, E) = (1, 1) and (4, 8) on one person, split into stages,
 and as a ratio to a bare forward pass of the same backbone on as many crops, in one run;
 benchmarks/mediapipe_speed.py gives MediaPipe's rate on the same frames.
 `slider` times what a slider of the app waits for: the decoder alone on cached features.
+`correction` times a suggestion of the review desk after a keypoint was placed (K = 4, E = 8): with
+nothing cached, with everything, three frames further on, and where the desk has prepared the frame.
 `memory` writes a 720p clip of that length, infers it in a process of its own, and gives that
 process' peak.
 """
@@ -20,6 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -28,8 +32,10 @@ from diffpose.inference.estimator import Estimator
 from diffpose.inference.features import FeatureCache
 from diffpose.inference.pipeline import detect_tracks, estimate_poses, sample_window, window_at
 from diffpose.poses import SamplingConfig
+from diffpose.review.suggestions import ResampleRequest
 from diffpose.video.decode import Video
 from diffpose.video.encode import write_video
+from diffpose.workflow.resampling import follow, prepare
 
 STAGES = ("decode", "crop", "backbone", "strl", "decoder")
 
@@ -90,6 +96,30 @@ def slider(options):
             print(f"| {steps}, {ensemble} | {(time.perf_counter() - start) / 5 * 1e3:.0f} |")
 
 
+def correction(options):
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(options.threads)
+    estimator, cache, sampling = Estimator.load(), FeatureCache(), SamplingConfig(4, 8)
+    with Video(options.clip) as video:
+        track = detect_tracks(video, load_detector(estimator), stop=60)[0]
+        (poses,) = estimate_poses(video, [track], estimator, sampling, stop=60)
+        print(f"{video.info.width}x{video.info.height}, {options.threads} threads\n")
+        print("| suggestion | ms |\n|---|---|")
+        prepare(video, track, frame=52, cache=cache)
+        sample_window(
+            video, window_at(video, track, estimator, frame=52), estimator, sampling, cache=cache
+        )
+        for name, frame in (("nothing cached", 20), ("features and motion cached", 20),
+                            ("three frames on", 23), ("prepared by the desk", 52)):  # fmt: skip
+            row = int(np.searchsorted(poses.frames, frame))
+            placed = {(frame, 9): tuple((poses.keypoints[row, 9] + 20).tolist())}
+            request = ResampleRequest(0, frame, 8, placed, poses, poses)
+            start = time.perf_counter()
+            follow(request, video=video, track=track, estimator=estimator, sampling=sampling,
+                   cache=cache)  # fmt: skip
+            print(f"| {name} | {(time.perf_counter() - start) * 1e3:.0f} |")
+
+
 def long_clip(path, minutes):
     rng = np.random.default_rng(0)
     ground = rng.integers(60, 120, (720, 1280, 3)).astype(np.uint8)
@@ -122,13 +152,14 @@ def memory(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["speed", "slider", "memory"])
+    parser.add_argument("what", choices=["speed", "slider", "correction", "memory"])
     parser.add_argument("clip", type=Path, nargs="?", default=Path("assets/examples/walk.mp4"))
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=10)
     options = parser.parse_args()
-    {"speed": speed, "slider": slider, "memory": memory}[options.what](options)
+    work = {"speed": speed, "slider": slider, "correction": correction, "memory": memory}
+    work[options.what](options)
 
 
 if __name__ == "__main__":
