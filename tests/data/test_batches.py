@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,7 @@ def test_when_nobody_wants_more_nobody_works_on():
     made = make_ahead(slow, first=0)
     assert next(made) == 0
     threading.Timer(0.2, finish.set).start()
+    assert isinstance(made, Generator)
     made.close()
 
     assert workers
