@@ -8,6 +8,7 @@ interpolate from. The law of the pose given everything known is Gaussian, for ea
     second difference of the pose ~ N(0, acceleration^2)
     keypoints joined by d edges      correlation exp(-d / range)
     correction = pose + N(0, placed^2)
+    step that the picture shows = step of the pose + N(0, flow^2), near corrections
 
 The time half is solved exactly for each keypoint, the keypoint half multiplies the roots of
 those covariances (exact when all keypoints are equally certain), and corrections enter by
@@ -111,7 +112,7 @@ def propagate(
         resampled: (frame, keypoint) -> ((x, y), variance px^2): what the model says of the other
             keypoints once it knows the placed ones (`diffpose.inference.resample`).
         seen: How far the picture shows each keypoint to move from each pose to the next, pixels
-            (`diffpose.review.follow`).
+            (`diffpose.review.trails`).
         config: The prior.
 
     Returns:

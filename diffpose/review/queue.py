@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from diffpose.poses import PoseSequence
 from diffpose.review.corrections import UNLABELLED, ReviewedTrack
-from diffpose.review.motion import DEFAULT_PROPAGATION, Motion, PropagationConfig, body_size
+from diffpose.review.motion import DEFAULT_PROPAGATION, PropagationConfig, body_size
 from diffpose.review.propagate import (
     ErrorModel,
     Measurement,
@@ -74,7 +74,6 @@ def order(
     reviewed: ReviewedTrack,
     *,
     target_px: float,
-    seen: Motion | None = None,
     config: PropagationConfig = DEFAULT_PROPAGATION,
     places: int = 12,
 ) -> list[ReviewItem]:
@@ -84,7 +83,6 @@ def order(
         reviewed: A track with its corrections.
         target_px: Frames in which every keypoint is expected to be closer than this are left
             out, and so are confirmed ones.
-        seen: What the picture shows of the keypoints' motion, as for `propagate`.
         config: The prior that propagation uses.
         places: So many frames are told apart; the rest follow by what is left to gain there.
 
@@ -93,7 +91,7 @@ def order(
     """
     if not len(reviewed.poses):
         return []
-    outlook = _look(reviewed, config, seen)
+    outlook = _look(reviewed, config)
     doubt = np.where(outlook.open, outlook.variance + outlook.suspicion, 0)
     # The reviewer corrects what looks worst, not what we would choose.
     chance = doubt / np.maximum(doubt.sum(axis=1, keepdims=True), 1e-12)
@@ -172,16 +170,14 @@ def clicks_left(
     return clicks
 
 
-def _look(
-    reviewed: ReviewedTrack, config: PropagationConfig, seen: Motion | None = None
-) -> _Outlook:
+def _look(reviewed: ReviewedTrack, config: PropagationConfig) -> _Outlook:
     """Condition every window on what is already known."""
     poses = reviewed.poses
     unit = body_size(poses)
     settled = reviewed.corrected | reviewed.confirmed[:, None]
     placed_variance = (config.placed * unit) ** 2
     known = [Measurement(int(r), int(k), None, placed_variance) for r, k in np.argwhere(settled)]
-    models = error_models(poses, config=config, seen=seen)
+    models = error_models(poses, config=config)
     weights = blend_weights(models, len(poses))
     variance = np.zeros(settled.shape)
     covariances = []
