@@ -79,8 +79,7 @@ def conditioned(desk):
     poses, placed = desk.clip.poses, desk.by_frame()
 
     def walk(frame, points, direction, most):
-        trails = follow(desk.clip.flows.get, frame, points, direction=direction, most=most)
-        return trails.steps, trails.misses
+        return follow(desk.clip.flows.get, frame, points, direction=direction, most=most)
 
     return propagate(poses, placed, seen=seen_motion(poses, placed, walk))
 

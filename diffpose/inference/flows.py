@@ -27,7 +27,8 @@ def person_flows(
     Returns:
         Motions by their first frame.
     """
-    boxes = dict(zip(track.frames.tolist(), track.boxes, strict=True))
+    inside = (track.frames >= frames.start) & (track.frames <= frames.stop)
+    boxes = dict(zip(track.frames[inside].tolist(), track.boxes[inside], strict=True))
     last = video.info.num_frames - 1
     pairs = {
         frame: np.stack([boxes[frame], boxes[frame + 1]])

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from diffpose.poses import PoseSequence
 from diffpose.review.motion import DEFAULT_PROPAGATION, Motion, PropagationConfig, body_size
+from diffpose.tracking.flow import Trails
 
 Array = NDArray[np.float64]
 
-Follow = Callable[[int, Array, int, int], tuple[Array, Array]]
-"""(frame, points (P, 2), direction, most) -> steps (m, P, 2) and misses (m, P), video pixels."""
+Follow = Callable[[int, Array, int, int], Trails]
+"""(frame, points (P, 2) in video pixels, direction, most) -> where they went."""
 
 
 def seen_motion(
@@ -53,11 +54,11 @@ def seen_motion(
             most = int(walk.limits.max(initial=0))
             if not most:
                 continue
-            steps, misses = follow(int(poses.frames[row]), points[row, chosen], direction, most)
-            for i, worth in enumerate(_worth(walk, steps, misses, unit=unit, config=config)):
+            trails = follow(int(poses.frames[row]), points[row, chosen], direction, most)
+            for i, worth in enumerate(_worth(walk, trails, unit=unit, config=config)):
                 gap = row + i if direction > 0 else row - 1 - i
                 precision[gap, chosen] += worth
-                weighed[gap, chosen] += direction * np.nan_to_num(steps[i]) * worth[:, None]
+                weighed[gap, chosen] += direction * np.nan_to_num(trails.steps[i]) * worth[:, None]
     step = weighed / np.maximum(precision, 1e-300)[..., None]
     # Two trails over the same frames see the same picture: they are not two measurements.
     return Motion(step, np.minimum(precision, 1 / (config.flow * unit) ** 2))
@@ -103,19 +104,17 @@ def _walk_from(
     return _Walk(np.where(met, first + 1, reach), ends)
 
 
-def _worth(
-    walk: _Walk, steps: Array, misses: Array, *, unit: float, config: PropagationConfig
-) -> Array:
+def _worth(walk: _Walk, trails: Trails, *, unit: float, config: PropagationConfig) -> Array:
     """(m, P) one over the variance of each step, px^-2; 0 beyond the limits and once lost.
 
     A step is doubted the longer the point has been followed, by its miss on the way back, and by
     how far the trail ends from where the keypoint was placed next.
     """
-    walked = np.arange(len(steps))[:, None]
+    walked = np.arange(len(trails))[:, None]
     inside = walked < walk.limits
-    variance = (config.flow * unit * (1 + config.flow_growth * walked)) ** 2 + misses**2 / 2
-    whole = len(steps) >= walk.limits
-    gap = walk.ends - np.where(inside[..., None], steps, 0).sum(axis=0)
+    variance = (config.flow * unit * (1 + config.flow_growth * walked)) ** 2 + trails.misses**2 / 2
+    whole = len(trails) >= walk.limits
+    gap = walk.ends - np.where(inside[..., None], trails.steps, 0).sum(axis=0)
     doubt = (gap**2).sum(axis=-1) / 4 / np.maximum(walk.limits, 1)
     variance = variance + np.where(whole, np.nan_to_num(doubt), 0)
     return np.where(inside & np.isfinite(variance), 1 / variance, 0)

@@ -24,7 +24,7 @@ from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
 from diffpose.review.suggestions import Resampler, ResampleRequest, Suggestion, moves
 from diffpose.review.trails import Follow
-from diffpose.tracking.flow import Flow
+from diffpose.tracking.flow import Flow, Trails
 from diffpose.tracking.flow import follow as follow_points
 
 _MOTIONS_AT_ONCE = 8  # farther away: the video is read in stretches
@@ -131,11 +131,8 @@ def _through_the_picture(
             flows.update({frame: found.get(frame) for frame in asked})
         return flows[at]
 
-    def walk(
-        at: int, points: NDArray[np.float64], direction: int, most: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        trails = follow_points(flow_after, at, points, direction=direction, most=most)
-        return trails.steps, trails.misses
+    def walk(at: int, points: NDArray[np.float64], direction: int, most: int) -> Trails:
+        return follow_points(flow_after, at, points, direction=direction, most=most)
 
     return walk
 

@@ -174,7 +174,11 @@ def test_without_opengl_the_message_says_what_to_install(monkeypatch):
 
 
 def write_few_clips(
-    material: tuple[Path, Path, Path], out: Path, *, seed: int = 3
+    material: tuple[Path, Path, Path],
+    out: Path,
+    *,
+    seed: int = 3,
+    spacing_s: tuple[float, float] = shards.SPACING_S,
 ) -> dict[str, np.ndarray]:
     (path,) = shards.write_shards(
         shards.Material(*material, "train"),
@@ -182,6 +186,7 @@ def write_few_clips(
         num_clips=1,
         frames_per_clip=2,
         size=SIZE,
+        spacing_s=spacing_s,
         seed=seed,
     )
     with np.load(path) as shard:
@@ -207,20 +212,12 @@ def test_clips_keep_to_the_spacing_that_is_asked_for(
 ):
     monkeypatch.setattr(shards, "CLIPS_PER_SHARD", 3)
 
-    (path,) = shards.write_shards(
-        shards.Material(*material, "train"),
-        tmp_path,
-        num_clips=3,
-        frames_per_clip=2,
-        size=SIZE,
-        spacing_s=(0.1, 0.2),
-    )
+    shard = write_few_clips(material, tmp_path, spacing_s=(0.1, 0.2))
 
-    with np.load(path) as shard:
-        spacing = np.diff(shard["times_s"])
+    spacing = np.diff(shard["times_s"])
     assert ((spacing >= 0.0999) & (spacing <= 0.2001)).all()
     assert len(np.unique(spacing)) == 3
-    rates = [ShardSource([path]).fps(clip) for clip in range(3)]
+    rates = [ShardSource(list(tmp_path.iterdir())).fps(clip) for clip in range(3)]
     np.testing.assert_allclose(rates, 1 / spacing[:, 0], rtol=1e-3)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -160,3 +163,14 @@ steps = st.lists(
 
 def elsewhere(action: Action, track_id: int) -> Action:
     return replace(action, track_id=track_id)
+
+
+def die_before(store: Store, number: int) -> None:
+    """The process kills itself before its SQLite runs that statement, counted from now."""
+    numbers = itertools.count()
+
+    def one_more(statement: str) -> None:
+        if next(numbers) >= number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    store._database._connection.set_trace_callback(one_more)

@@ -16,11 +16,11 @@ ROOT = Path(__file__).parents[2]
 
 # Forks once for each statement that SQLite runs: the child kills itself just before that one.
 _DIE_AT_EVERY_STATEMENT = """
-import os, signal, sys
+import os, sys
 from pathlib import Path
 from diffpose.review.events import Move
 from diffpose.review.store import Store
-from tests.review.review_objects import clock, predictions, project
+from tests.review.review_objects import clock, die_before, predictions, project
 
 folder = Path(sys.argv[1])
 for number in range(1000):
@@ -29,13 +29,7 @@ for number in range(1000):
     acknowledged, child = os.pipe()
     if os.fork() == 0:
         store = Store(path, clock=clock)
-        count = 0
-        def one_more(statement):
-            global count
-            count += 1
-            if count > number:
-                os.kill(os.getpid(), signal.SIGKILL)
-        store._database._connection.set_trace_callback(one_more)
+        die_before(store, number)
         store.append(Move(0, 4, 1, (1, 2)))
         os.write(child, b"a")
         store.undo()
@@ -72,14 +66,18 @@ def _run(code: str, *arguments: object, wait: bool = True) -> subprocess.Popen[s
     return process
 
 
-def test_killed_before_any_statement_nothing_acknowledged_is_lost(tmp_path):
-    process = _run(_DIE_AT_EVERY_STATEMENT, tmp_path)
+def _left_by_kills(code: str, folder: Path) -> list[str]:
+    """A line for every statement before which a process was killed: what it left."""
+    process = _run(code, folder)
     out, err = process.communicate()
-
     assert process.returncode == 0, err
     lines = out.split()
     assert len(lines) > 20
-    for line in lines:
+    return lines
+
+
+def test_killed_before_any_statement_nothing_acknowledged_is_lost(tmp_path):
+    for line in _left_by_kills(_DIE_AT_EVERY_STATEMENT, tmp_path):
         said, revision, sets, *log = line.split(",")
         whole = {"a": ["Move"], "au": ["Move", "Undo"], "aup": ["Move", "Undo"]}
         whole |= {"": [], "aupb": ["Move", "Undo", "Move"]}
@@ -150,13 +148,13 @@ def test_a_session_goes_on_where_a_killed_one_stopped(tmp_path):
 
 # The same for a model that is taken up and given back, over two people's poses.
 _DIE_WHILE_ADAPTING = """
-import os, signal, sys
+import os, sys
 from pathlib import Path
 from diffpose.review.adapting import return_to_shipped, take_up
 from diffpose.review.models import AdaptedModel
 from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
-from tests.review.review_objects import clock, predictions, project
+from tests.review.review_objects import clock, die_before, predictions, project
 
 folder = Path(sys.argv[1])
 for number in range(1000):
@@ -164,13 +162,7 @@ for number in range(1000):
     project(path, predictions(0), predictions(1)).close()
     if os.fork() == 0:
         session = ReviewSession(Store(path, clock=clock))
-        count = 0
-        def one_more(statement):
-            global count
-            count += 1
-            if count > number:
-                os.kill(os.getpid(), signal.SIGKILL)
-        session.store._database._connection.set_trace_callback(one_more)
+        die_before(session.store, number)
         better = [predictions(0, seed=1), predictions(1, seed=1)]
         take_up(session, AdaptedModel("x", "base", b"tensors"), better, provenances={})
         return_to_shipped(session)
@@ -186,10 +178,5 @@ for number in range(1000):
 
 
 def test_killed_before_any_statement_a_model_is_in_force_with_its_poses_or_not(tmp_path):
-    process = _run(_DIE_WHILE_ADAPTING, tmp_path)
-    out, err = process.communicate()
-
-    assert process.returncode == 0, err
-    states = out.split()
-    assert len(states) > 20
+    states = _left_by_kills(_DIE_WHILE_ADAPTING, tmp_path)
     assert list(dict.fromkeys(states)) == ["shipped,1,1,2", "x,2,2,4", "shipped,3,3,6"]

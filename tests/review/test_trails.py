@@ -9,6 +9,7 @@ from diffpose.review.motion import PropagationConfig, body_size
 from diffpose.review.propagate import propagate
 from diffpose.review.trails import Follow, seen_motion
 from diffpose.skeleton import HALPE26
+from diffpose.tracking.flow import Trails
 
 Array = NDArray[np.float64]
 WRIST, KNEE = HALPE26.index("left_wrist"), HALPE26.index("right_knee")
@@ -34,9 +35,9 @@ def standing(count: int, *, frames: NDArray[np.int64] | None = None) -> PoseSequ
 def drifting(velocity: Array, miss: float = 0.0) -> Follow:
     """A picture in which everything moves alike."""
 
-    def walk(frame: int, points: Array, direction: int, most: int) -> tuple[Array, Array]:
+    def walk(frame: int, points: Array, direction: int, most: int) -> Trails:
         steps = np.tile(direction * velocity, (most, len(points), 1))
-        return steps, np.full((most, len(points)), miss)
+        return Trails(steps, np.full((most, len(points)), miss))
 
     return walk
 
@@ -89,8 +90,9 @@ def test_a_missing_frame_ends_the_trail() -> None:
 
 
 def test_lost_points_say_nothing() -> None:
-    def lost(frame: int, points: Array, direction: int, most: int) -> tuple[Array, Array]:
-        return np.full((most, len(points), 2), np.nan), np.full((most, len(points)), np.nan)
+    def lost(frame: int, points: Array, direction: int, most: int) -> Trails:
+        nowhere = np.full((most, len(points), 2), np.nan)
+        return Trails(nowhere, nowhere[..., 0])
 
     seen = seen_motion(standing(5), {(2, WRIST): (0.0, 0.0)}, lost)
     assert not seen.precision.any()
