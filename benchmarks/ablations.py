@@ -51,7 +51,7 @@ VARIANTS = {
 def read_checkpoint(path):
     config = ModelConfig.from_dict(json.loads(load_tensors(path)[1]["model"]))
     trainee = Trainee(config)
-    trainee.load_state_dict(load_average(path))
+    trainee.load_state_dict(load_average(path)[0])
     return trainee.eval()
 
 

@@ -18,6 +18,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import binary_dilation
 
 from diffpose.data.sources import ShardSource
 from diffpose.evaluation.pck import torso_sizes
@@ -72,9 +73,7 @@ def sides(found, truth, sizes):
         # Where the two lie together an exchange is no error; judge where they are apart.
         judged = apart > 0.25
         crossing = apart < 0.25
-        window = np.zeros_like(crossing)
-        for shift in range(-5, 6):
-            window |= np.roll(crossing, shift, axis=1)
+        window = binary_dilation(crossing, np.ones((1, 11)))
         for row, where in enumerate((judged, judged & window)):
             counts[:, row, 0] += (wrong & where).sum(axis=1)
             counts[:, row, 1] += where.sum(axis=1)

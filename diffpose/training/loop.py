@@ -20,6 +20,7 @@ from diffpose.errors import DiffPoseError, SettingsError, WeightsError
 from diffpose.evaluation.pck import limb_pck
 from diffpose.geometry import apply_affine, invert_affine
 from diffpose.model.backbone import ConvBackbone
+from diffpose.model.resize import resize_weights
 from diffpose.model.weights import load_conv_weights, load_vit_weights, load_weights, save_weights
 from diffpose.pyramid import first_parts
 from diffpose.training.config import StageConfig, TrainingConfig
@@ -151,13 +152,17 @@ class Trainer:
     def start_from(self, path: Path) -> None:
         """Begin with the averaged weights of another run's checkpoint, at this run's first stage.
 
-        What depends on the crop size (positions, the aggregation of STRL) starts anew where the
-        other run had another; the backbone must fit.
+        What depends on the crop size (positions, the aggregation of STRL) is interpolated where
+        the other run had another; what is of another shape still starts anew. The backbone must
+        fit.
 
         Raises:
             WeightsError: It is damaged, or its backbone is another.
         """
-        averaged = load_average(path)
+        averaged, model = load_average(path)
+        averaged = resize_weights(
+            averaged, old=model.feature_size, new=self.config.model.feature_size
+        )
         own = self.trainee.state_dict()
         fitting = {k: v for k, v in averaged.items() if k in own and v.shape == own[k].shape}
         missing = [k for k in own if k.startswith("network.backbone.") and k not in fitting]

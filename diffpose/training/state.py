@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffpose.errors import WeightsError
+from diffpose.errors import SettingsError, WeightsError
 from diffpose.model.backbone import CoarseHead
 from diffpose.model.config import ModelConfig
 from diffpose.model.network import DiffPose
@@ -112,15 +112,21 @@ def _progress(path: Path, metadata: dict[str, str]) -> Progress:
     return Progress(**json.loads(metadata["progress"]))
 
 
-def load_average(path: Path) -> dict[str, Tensor]:
-    """The averaged weights of a checkpoint, by name.
+def load_average(path: Path) -> tuple[dict[str, Tensor], ModelConfig]:
+    """The averaged weights of a pose run's checkpoint, by name, and the model they are of.
 
     Raises:
         WeightsError: The file is damaged or no checkpoint.
     """
     tensors, metadata = load_tensors(path)
     _progress(path, metadata)
-    return _part(tensors, "ema/")
+    try:
+        model = ModelConfig.from_dict(json.loads(metadata["model"]))
+    except SettingsError:
+        raise WeightsError(
+            f"{path.name} is the checkpoint of a person detector; choose one of a pose run."
+        ) from None
+    return _part(tensors, "ema/"), model
 
 
 def load_checkpoint(

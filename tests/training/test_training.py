@@ -14,14 +14,16 @@ from diffpose.data.batches import Batch
 from diffpose.data.sources import StillSource
 from diffpose.diffusion.schedule import cosine_schedule
 from diffpose.errors import DiffPoseError, SettingsError, WeightsError
+from diffpose.model.resize import resize_weights
 from diffpose.model.weights import load_weights
 from diffpose.tensorfile import load_tensors
+from diffpose.tracking.network import DetectorConfig, PersonNet
 from diffpose.training import loop
 from diffpose.training.config import load_training_config, parse_training_config
 from diffpose.training.data import TrainingData, load_data
 from diffpose.training.loop import Trainer
 from diffpose.training.objectives import heatmap_loss, posterior_loss
-from diffpose.training.state import Trainee
+from diffpose.training.state import Ema, Progress, Trainee, save_checkpoint
 from diffpose.training.steps import LOSSES
 
 MODEL = {
@@ -174,7 +176,7 @@ def test_a_run_starts_from_the_average_of_another(tmp_path):
         assert torch.equal(value, tensors(second)[name])
 
 
-def test_a_run_at_another_crop_size_keeps_the_backbone(tmp_path):
+def test_a_run_at_another_crop_size_starts_from_all_of_the_other(tmp_path):
     first = Trainer(config(COARSE), data(), tmp_path / "first")
     first.run()
     larger = parse_training_config({"model": {**MODEL, "crop_size": [96, 64]}, "stages": [COARSE]})
@@ -182,9 +184,23 @@ def test_a_run_at_another_crop_size_keeps_the_backbone(tmp_path):
 
     second.start_from(tmp_path / "first" / "checkpoint.safetensors")
 
-    for name, value in first.ema.values.items():
-        if name.startswith("network.backbone"):
-            assert torch.equal(value, tensors(second)[name])
+    own = tensors(second)
+    fitted = resize_weights(first.ema.values, old=(4, 4), new=(6, 4))
+    assert fitted.keys() == own.keys()
+    for name, value in fitted.items():
+        assert torch.equal(value, own[name])
+
+
+def test_a_pose_run_cannot_start_from_a_detector(tmp_path):
+    network = PersonNet(DetectorConfig(backbone="resnet10t", channels=8))
+    path = tmp_path / "detector.safetensors"
+    optimizer = torch.optim.AdamW(network.parameters())
+    save_checkpoint(
+        path, trainee=network, ema=Ema(network), optimizer=optimizer, progress=Progress()
+    )
+
+    with pytest.raises(WeightsError, match="person detector"):
+        Trainer(config(COARSE), data(), tmp_path / "run").start_from(path)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +219,9 @@ def test_a_wrong_config_is_named(values, words):
         parse_training_config(values)
 
 
-@pytest.mark.parametrize("name", ["small", "small-finish", "small-settled", "small-wide"])
+@pytest.mark.parametrize(
+    "name", ["small", "small-finish", "small-settled", "small-wide", "small-fine"]
+)
 def test_the_shipped_configs_are_valid_and_need_data(name):
     plan = load_training_config(Path(training.__file__).parent / "configs" / f"{name}.toml")
 
