@@ -61,6 +61,12 @@ def synthesize(
     acrobatic: Annotated[
         float, typer.Option(min=0, max=1, help="Shards: share of the people turned any way up.")
     ] = 0.2,
+    girth: Annotated[
+        float, typer.Option(min=0, max=1, help="Shards: share made thinner or thicker.")
+    ] = 0.0,
+    tone: Annotated[
+        float, typer.Option(min=0, max=1, help="Shards: share of lighter or darker skin.")
+    ] = 0.0,
     without: Annotated[
         Path | None, typer.Option(help="List of background photos to leave out, one a line.")
     ] = None,
@@ -83,6 +89,7 @@ def synthesize(
         raise SettingsError("--scenes are for shards; leave out --format posetrack.")
     left_out = frozenset[str]() if without is None else read_names(without)
     source = Material(avatars, mocap, backgrounds, split.value, left_out)
+    mix = replace(DEFAULT_MIX, profile=profile, acrobatic=acrobatic, girth=girth, tone=tone)
     what, how = "shards", _RenderOptions(seed=seed, workers=workers, progress=_say_progress)
     if scenes:
         paths = write_scene_shards(source, output, num_scenes=scenes, **how)
@@ -95,7 +102,7 @@ def synthesize(
             output,
             num_clips=clips,
             spacing_s=spacing,
-            mix=replace(DEFAULT_MIX, profile=profile, acrobatic=acrobatic),
+            mix=mix,
             **how,
         )
     typer.echo(f"{len(paths)} {what}: {output}")

@@ -22,7 +22,7 @@ from diffpose.skeleton import HALPE26
 
 _ARRAYS = ("v", "n", "uv", "j", "w", "f", "tex", "names", "parent", "local", "lm")
 
-_JOINT_OF_BONE = {
+JOINT_OF_BONE = {
     "pelvis": "Hips", "spine": "Spine", "chest": "Spine2", "neck": "Neck", "head": "Head",
     "left_clavicle": "LeftShoulder", "left_upper_arm": "LeftArm",
     "left_forearm": "LeftForeArm", "left_hand": "LeftHand",
@@ -91,7 +91,7 @@ class Avatar:
     @cached_property
     def driver(self) -> NDArray[np.int64]:
         """The canonical bone (J,) whose rotation each joint follows: its own or its parent's."""
-        own = {self.joint(joint): BONES.index(b) for b, joint in _JOINT_OF_BONE.items()}
+        own = {self.joint(joint): BONES.index(b) for b, joint in JOINT_OF_BONE.items()}
         drivers: list[int] = []
         for index, parent in enumerate(self.parents):
             inherited = drivers[parent] if parent >= 0 else 0
@@ -103,7 +103,7 @@ class Avatar:
         """Rotations (19, 3, 3) that straighten the limbs of the rest pose into the T-pose."""
         turns = np.tile(np.eye(3), (len(BONES), 1, 1))
         for bone, (end, direction) in LIMB_ENDS.items():
-            start, stop = (self.rest[self.joint(_JOINT_OF_BONE[b])] for b in (bone, end))
+            start, stop = (self.rest[self.joint(JOINT_OF_BONE[b])] for b in (bone, end))
             turns[BONES.index(bone)] = shortest_turn(stop - start, np.array(direction))
         return turns
 
@@ -178,7 +178,7 @@ def load_avatar(path: Path) -> Avatar:
 def required_joints() -> tuple[str, ...]:
     """Joints that every avatar has, by their names in the file."""
     toes = ("LeftToeBase", "RightToeBase")
-    return (*dict.fromkeys(_JOINT_OF_BONE.values()), *toes)
+    return (*dict.fromkeys(JOINT_OF_BONE.values()), *toes)
 
 
 def identity_of(name: str) -> str:

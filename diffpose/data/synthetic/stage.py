@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from diffpose.data.synthetic.appearance import random_look
 from diffpose.data.synthetic.body import pose_avatar, posed_vertices
 from diffpose.data.synthetic.camera import Camera, look_at, perspective, project, zoom_to
 from diffpose.data.synthetic.library import Library
@@ -40,7 +41,8 @@ class SceneMix:
     """How often the hard things happen in random scenes; chances are 0..1.
 
     ``profile`` is the chance that an upright person is turned to be seen from the side, beyond
-    those that are so by chance.
+    those that are so by chance; ``girth`` and ``tone`` are those of a body made thinner or thicker
+    and of skin made lighter or darker.
     """
 
     acrobatic: float = 0.20
@@ -51,6 +53,8 @@ class SceneMix:
     covered: float = 0.30
     truncated: float = 0.14
     profile: float = 0.0
+    girth: float = 0.0
+    tone: float = 0.0
     subframes: int = 5
 
 
@@ -111,7 +115,7 @@ def random_actor(
     mix: SceneMix,
 ) -> Actor:
     """Somebody doing something, pelvis above the world's origin at the middle time."""
-    avatar = library.random_avatar(rng)
+    avatar = random_look(rng, library.random_avatar(rng), girth=mix.girth, tone=mix.tone)
     poses = random_poses(rng, library, times_s, mix=mix)
     return Actor(avatar, pose_avatar(avatar, poses), random_dye(rng))
 
