@@ -14,7 +14,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from groups import view_of
 
 from diffpose.data.sources import Example
 from diffpose.data.synthetic.appearance import skin_tone, tone_class, with_girth, with_skin_tone
@@ -35,6 +34,19 @@ TONES = {"very light": 65, "light": 48, "intermediate": 34, "tan": 19, "brown": 
 GIRTHS = (0.8, 1.25, 1.5)
 LEAST_VISIBLE = 7
 LIMBS = indices_of(HALPE26, LIMB_KEYPOINTS)
+
+
+def view_of(points):
+    """front, back, side or above by the shoulders' width and order in parts of the torso."""
+    left, right = (points[HALPE26.index(f"{side}_shoulder")] for side in ("left", "right"))
+    hips = (points[HALPE26.index("left_hip")] + points[HALPE26.index("right_hip")]) / 2
+    neck = (left + right) / 2
+    torso, up = np.linalg.norm(neck - hips), (neck - hips)
+    wide = left - right
+    across = (up[0] * wide[1] - up[1] * wide[0]) / max(torso, 1e-6) ** 2
+    if torso < 0.5 * np.linalg.norm(left - right):
+        return "along the torso"
+    return "side" if abs(across) < 0.25 else "front" if across > 0 else "back"
 
 
 class Casting(Library):

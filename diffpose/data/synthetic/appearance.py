@@ -176,7 +176,7 @@ def _bare_texels(avatar: Avatar, lab: NDArray[np.float32]) -> NDArray[np.float32
     arm = _covered(avatar, np.isin(owner, sorted(arms)), size)
     unlike = np.abs(lab - _face_colour(avatar, lab)) / _LIKE_SKIN
     alike = cv2.morphologyEx(
-        (unlike <= 1).all(axis=2).astype(np.float32), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
+        np.asarray((unlike <= 1).all(axis=2), np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
     )
     return np.maximum(always, arm * alike)
 
