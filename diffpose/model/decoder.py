@@ -41,6 +41,10 @@ class Features:
         """The same on another device."""
         return self._map(lambda tensor: tensor.to(device))
 
+    def float(self) -> Features:
+        """The same in float32."""
+        return self._map(lambda tensor: tensor.float())
+
     def joined(self, others: Features) -> Features:
         """These windows, then the others."""
         return Features(

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from diffpose.formats.native import read_native
-from diffpose.geometry import box_of_points
-from diffpose.inference.estimator import EMBEDDED_WEIGHTS, Estimator
+from diffpose.geometry import box_of_points, crop_affine
+from diffpose.inference.estimator import EMBEDDED_WEIGHTS, Estimator, native_bf16
 from diffpose.inference.pipeline import estimate_poses
 from diffpose.model.weights import load_weights
 from diffpose.poses import SamplingConfig, Track
+from diffpose.video.crop import cut_crop
 from diffpose.video.decode import Video
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
@@ -52,3 +53,28 @@ def test_unsure_keypoints_are_the_wrong_ones(walk):
     unsure = np.argsort(poses.confidence.ravel())
     third = len(unsure) // 3
     assert np.median(error[unsure[:third]]) > 1.5 * np.median(error[unsure[-third:]])
+
+
+def test_bfloat16_says_the_same_but_for_the_last_digits():
+    """What the rounding moves is small beside what the poses say they do not know."""
+    plain, fast = (Estimator.load(mirrored=False, bf16=bf16) for bf16 in (False, True))
+    truth = read_native(EXAMPLES / "walk.truth.json").sequences[0]
+    with Video(EXAMPLES / "walk.mp4") as video:
+        picture = video.frame(30)
+    affine = crop_affine(box_of_points(truth.keypoints[30]), size=plain.crop_size)
+    crops = np.stack([cut_crop(picture, affine, size=plain.crop_size)] * 5)[None]
+
+    poses, rounded = (
+        estimator.sample(estimator.encode(crops), affine[None], SamplingConfig(1, 1))
+        for estimator in (plain, fast)
+    )
+
+    moved = np.linalg.norm(rounded.keypoints - poses.keypoints, axis=-1)
+    unsure = np.sqrt(np.trace(poses.covariance, axis1=-2, axis2=-1))
+    assert (moved < 0.5 * unsure).all()
+    assert np.median(moved / unsure) < 0.05
+
+
+def test_bfloat16_is_used_where_the_cpu_has_it():
+    assert Estimator.load().bf16 == native_bf16()
+    assert not Estimator.load(bf16=False).bf16
