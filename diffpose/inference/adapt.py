@@ -205,6 +205,7 @@ def with_tensors(estimator: Estimator, tensors: Mapping[str, Tensor]) -> Estimat
         device=str(estimator.device),
         calibration=estimator.calibration,
         mirrored=estimator.mirrored,
+        bf16=estimator.bf16,
     )
     name = hashlib.sha256(to_bytes(tensors)).hexdigest()[:12]
     adapted.weights_hash = f"{estimator.weights_hash}-adapted-{name}"

@@ -16,6 +16,7 @@ from app.payloads import parse_sampling
 from app.settings import Settings
 from app.workspace import Workspace
 from diffpose.cli import app
+from diffpose.inference.estimator import Estimator
 from diffpose.model.network import DiffPose
 from diffpose.model.weights import save_weights
 from diffpose.review.events import AcceptSuggestion, Confirm, Hide, Move
@@ -162,14 +163,28 @@ def test_a_preview_changes_nothing_and_its_revision_can_be_asked_for(scene):
     assert "look at what is suggested now" in late.output
 
 
-def test_steps_and_hypotheses_are_those_of_the_run_unless_others_are_given(scene):
+def test_steps_and_hypotheses_are_those_of_the_run_unless_others_are_given(scene, monkeypatch):
+    asked = []
+    sample = Estimator.sample
+
+    def listening(self, features, affines, sampling, **rest):
+        asked.append((sampling.num_steps, sampling.num_hypotheses))
+        return sample(self, features, affines, sampling, **rest)
+
+    monkeypatch.setattr(Estimator, "sample", listening)
     with Store(scene.project) as store:
         found = sampling_of(store, 0)
-    same_again, others = scene.resample("--json"), scene.resample("--json", "--steps", 3)
-
     assert (found.num_steps, found.num_hypotheses) == (1, 3)
+
+    same_again = scene.resample("--json")
+    assert set(asked) == {(1, 3)}
     given = scene.resample("--json", "--steps", 1, "--ensemble", 3)
-    assert given.stdout == same_again.stdout != others.stdout
+    assert set(asked) == {(1, 3)}
+    asked.clear()
+    scene.resample("--json", "--steps", 3)
+
+    assert given.stdout == same_again.stdout
+    assert set(asked) == {(3, 3)}
 
 
 @pytest.mark.parametrize(
