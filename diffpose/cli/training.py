@@ -109,7 +109,7 @@ def train_person_detector(
 
     photos = sorted(backgrounds.glob("*.jpg")) if backgrounds.is_dir() else []
     config = DetectorTrainingConfig(
-        minutes=minutes, frozen_parts=-1 if start_from is None else 1, bf16=True, threads=threads
+        minutes=minutes, frozen_parts=-1 if start_from is None else 2, bf16=True, threads=threads
     )
     mixture = load_scene_mixture(backgrounds=photos, scenes=scenes, lspet=lspet)
     weights = train_detector(

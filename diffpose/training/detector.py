@@ -68,11 +68,11 @@ class DetectorTrainingConfig:
     steps: int = 0
     minutes: float = 0.0
     frozen_parts: int = -1
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     pyramid_rate: float = 0.5
     weight_decay: float = 0.02
     warmup_steps: int = 100
-    ema_decay: float = 0.995
+    ema_decay: float = 0.997
     bf16: bool = False
     seed: int = 0
     checkpoint_seconds: float = 120.0
