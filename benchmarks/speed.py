@@ -1,6 +1,6 @@
 """How fast and how large: frames a second of `infer`, by stage, and peak memory on a long clip.
 
-    python benchmarks/speed.py speed CLIP [--frames 150] [--threads 2]
+    python benchmarks/speed.py speed CLIP [--frames 150] [--threads 2] [--one-sided]
     python benchmarks/speed.py slider CLIP
     python benchmarks/speed.py correction CLIP [--threads 1]
     python benchmarks/speed.py memory [--minutes 10]
@@ -57,7 +57,7 @@ def bare_backbone(estimator, frames):
 
 def speed(options):
     torch.set_num_threads(options.threads)
-    estimator = Estimator.load()
+    estimator = Estimator.load(mirrored=not options.one_sided)
     detector = load_detector(estimator)
     with Video(options.clip) as video:
         frames = min(options.frames, video.info.num_frames)
@@ -157,6 +157,7 @@ def main():
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--one-sided", action="store_true", help="speed: no mirror images")
     options = parser.parse_args()
     work = {"speed": speed, "slider": slider, "correction": correction, "memory": memory}
     work[options.what](options)
