@@ -11,7 +11,6 @@ PCK of the torso over the 12 limb keypoints; mean and range over the seeds.
 """
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,9 +24,7 @@ from diffpose.data.sources import ShardSource
 from diffpose.diffusion.sampler import hypothesis_noise, sample_ddim
 from diffpose.diffusion.schedule import NoiseSchedule, cosine_schedule
 from diffpose.evaluation.pck import limb_pck
-from diffpose.model.config import ModelConfig
 from diffpose.skeleton import HALPE26
-from diffpose.tensorfile import load_tensors
 from diffpose.training.config import DataConfig, StageConfig, TrainingConfig
 from diffpose.training.data import load_data
 from diffpose.training.state import Trainee, load_average
@@ -49,9 +46,9 @@ VARIANTS = {
 
 
 def read_checkpoint(path):
-    config = ModelConfig.from_dict(json.loads(load_tensors(path)[1]["model"]))
+    tensors, config = load_average(path)
     trainee = Trainee(config)
-    trainee.load_state_dict(load_average(path)[0])
+    trainee.load_state_dict(tensors)
     return trainee.eval()
 
 

@@ -171,8 +171,8 @@ def main():
     print("| | | PCK@0.2 | beyond the others |\n|---|---|---|---|")
     groups = defaultdict(list)
     for avatar, counts, _ in worn.values():
-        tone = f"{avatar.identity.removeprefix('X_')} ({tone_class(skin_tone(avatar))} skin)"
-        groups["person", tone].append(counts)
+        tone = tone_class(skin_tone(first[avatar.identity]))
+        groups["person", f"{avatar.identity.removeprefix('X_')} ({tone} skin)"].append(counts)
         groups["sex", sex_of(avatar.identity)].append(counts)
         groups["outfit", avatar.name.rpartition("_")[2]].append(counts)
     ordered = dict(sorted(groups.items()))

@@ -80,13 +80,14 @@ def with_skin_tone(avatar: Avatar, angle: float) -> Avatar:
         raise SettingsError(f"Expected a typology angle of -60 to 75 degrees, got {angle}.")
     picture = _picture(avatar)
     lab = _lab(picture)
-    lightness, _, yellow = _face_colour(avatar, lab)
+    face = _face_colour(avatar, lab)
+    lightness, _, yellow = face
     slope = np.tan(np.radians(angle)) * max(yellow, 1e-6)
     # Darker skin has less colour, too: both parts of it fade together, so the hue stays.
     fade = np.clip((_MIDDLE_LIGHTNESS + slope) / lightness, *_FADE)
     wanted = np.clip(_MIDDLE_LIGHTNESS + slope * fade, 3.0, 97.0)
     changed = lab * [wanted / lightness, fade, fade]
-    bare = cv2.GaussianBlur(_bare_texels(avatar, lab), (0, 0), 1.0)[..., None]
+    bare = cv2.GaussianBlur(_bare_texels(avatar, lab, face), (0, 0), 1.0)[..., None]
     mixed = (lab + (changed - lab) * bare).astype(np.float32)
     pixels = np.clip(cv2.cvtColor(mixed, cv2.COLOR_Lab2BGR) * 255 + 0.5, 0, 255).astype(np.uint8)
     _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
@@ -162,7 +163,9 @@ def _face_colour(avatar: Avatar, lab: NDArray[np.float32]) -> NDArray[np.float64
     return np.median(lab[y, x], axis=0).astype(np.float64)
 
 
-def _bare_texels(avatar: Avatar, lab: NDArray[np.float32]) -> NDArray[np.float32]:
+def _bare_texels(
+    avatar: Avatar, lab: NDArray[np.float32], face: NDArray[np.float64]
+) -> NDArray[np.float32]:
     """Mask (H, W) of the texture: 1 where it shows bare skin.
 
     Head, neck and hands are bare, arms where they have the face's colour. Legs are taken for
@@ -171,10 +174,8 @@ def _bare_texels(avatar: Avatar, lab: NDArray[np.float32]) -> NDArray[np.float32
     size = (lab.shape[0], lab.shape[1])
     always = _covered(avatar, avatar.cloth < _BARE, size)
     arms = {avatar.joint(JOINT_OF_BONE[bone]) for bone in LIMB_ENDS if "arm" in bone}
-    strongest = avatar.skin_weights.argmax(axis=1)
-    owner = avatar.skin_joints[np.arange(len(avatar.vertices)), strongest]
-    arm = _covered(avatar, np.isin(owner, sorted(arms)), size)
-    unlike = np.abs(lab - _face_colour(avatar, lab)) / _LIKE_SKIN
+    arm = _covered(avatar, np.isin(avatar.owner, sorted(arms)), size)
+    unlike = np.abs(lab - face) / _LIKE_SKIN
     alike = cv2.morphologyEx(
         np.asarray((unlike <= 1).all(axis=2), np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
     )

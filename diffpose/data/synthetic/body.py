@@ -108,15 +108,18 @@ class Avatar:
         return turns
 
     @cached_property
+    def owner(self) -> NDArray[np.uint8]:
+        """The joint (V,) that moves each vertex most."""
+        return self.skin_joints[np.arange(len(self.vertices)), self.skin_weights.argmax(axis=1)]
+
+    @cached_property
     def on_head(self) -> NDArray[np.bool_]:
         """Vertices (V,) that the head, the eyes or what else hangs on the head moves most."""
         below = {self.joint("Head")}
         for index, parent in enumerate(self.parents.tolist()):
             if parent in below:
                 below.add(index)
-        strongest = self.skin_weights.argmax(axis=1)
-        owner = self.skin_joints[np.arange(len(self.vertices)), strongest]
-        return np.isin(owner, sorted(below))
+        return np.isin(self.owner, sorted(below))
 
     @cached_property
     def leg_length(self) -> float:
@@ -275,9 +278,8 @@ def _foot_anchors(avatar: Avatar, side: str) -> _Anchors:
     """Heel and toes as vertices of the foot's mesh, found along the foot's own axis."""
     prefix = side.capitalize()
     foot, toe = (avatar.joint(prefix + name) for name in ("Foot", "ToeBase"))
-    owner = avatar.skin_joints[np.arange(len(avatar.vertices)), avatar.skin_weights.argmax(axis=1)]
     family = [foot, toe] + [i for i, parent in enumerate(avatar.parents) if parent == toe]
-    mesh = avatar.vertices[np.isin(owner, family)].astype(np.float64)
+    mesh = avatar.vertices[np.isin(avatar.owner, family)].astype(np.float64)
     forward = avatar.rest[toe] - avatar.rest[foot]
     forward[1] = 0.0
     forward /= np.linalg.norm(forward)
