@@ -25,10 +25,12 @@ from diffpose.diffusion.schedule import cosine_schedule
 from diffpose.errors import FormatError, SettingsError, WeightsError
 from diffpose.evaluation.calibration import IDENTITY, Calibration
 from diffpose.evaluation.statements import Predictions
+from diffpose.folding import native_bf16
 from diffpose.geometry import apply_affine, apply_affine_covariance, invert_affine
 from diffpose.inference.mirror import BothSides, mirrored_rows, through_the_mirror
 from diffpose.model.config import preset
 from diffpose.model.decoder import Features
+from diffpose.model.lean import lean
 from diffpose.model.network import DiffPose
 from diffpose.model.weights import load_calibration, load_weights
 from diffpose.poses import SamplingConfig
@@ -66,14 +68,6 @@ class PoseBatch:
         return len(self.keypoints)
 
 
-def native_bf16() -> bool:
-    """Whether this CPU multiplies in bfloat16; where it does not, doing so is slower."""
-    if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.10 cannot tell
-        return False
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-
-
 class Estimator:
     """A network ready to be asked: encode once, sample as often as you like.
 
@@ -107,6 +101,7 @@ class Estimator:
             raise SettingsError(f"Device {device!r} was asked for, but no GPU is here; use cpu.")
         self.device = torch.device(device)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
+        self._lean = lean(self.network, bf16=bf16)
         self.calibration = calibration
         self.mirrored, self.bf16 = mirrored, bf16
         self.weights_hash = (
@@ -199,8 +194,8 @@ class Estimator:
         with self._turn, self._precision():
             frames = torch.from_numpy(crops).to(self.device)
             if not self.mirrored:
-                return self.network.encode_frames(frames).float()
-            maps = self.network.encode_frames(torch.cat([frames, frames.flip(2)])).float()
+                return self._lean.encode_frames(frames).float()
+            maps = self._lean.encode_frames(torch.cat([frames, frames.flip(2)])).float()
             return torch.stack(maps.chunk(2), dim=1)
 
     @torch.inference_mode()
@@ -213,8 +208,8 @@ class Estimator:
         maps = frame_features.to(self.device)
         with self._turn, self._precision():
             if not self.mirrored:
-                return self.network.fuse(maps).float()
-            sides = (self.network.fuse(maps[:, :, side]).float() for side in (0, 1))
+                return self._lean.fuse(maps).float()
+            sides = (self._lean.fuse(maps[:, :, side]).float() for side in (0, 1))
             return BothSides(*sides)
 
     def encode(self, crops: NDArray[np.uint8]) -> Features | BothSides:
@@ -277,7 +272,7 @@ class Estimator:
             heatmaps = self._heatmaps(x_0, hypotheses)
             return self._assemble(heatmaps[:, :wanted], total / done, affines, done)
 
-        with self._turn:
+        with self._turn, self._precision():
             x_0 = sample_ddim(
                 denoise,
                 noise.flatten(0, 1).to(self.device),
@@ -289,7 +284,7 @@ class Estimator:
         return assemble(x_0, sampling.num_steps)
 
     def _heatmaps(self, x_0: Tensor, hypotheses: int) -> Tensor:
-        return self.network.heatmaps(x_0).unflatten(0, (-1, hypotheses)).contiguous()
+        return self._lean.heatmaps(x_0).unflatten(0, (-1, hypotheses)).contiguous()
 
     def _denoise(self, x: Tensor, timestep: int, rows: Features) -> Tensor:
         parts = []
@@ -297,7 +292,7 @@ class Estimator:
             part = slice(start, start + _ROWS_AT_ONCE)
             some = x[part].contiguous(memory_format=torch.channels_last)
             steps = torch.full((len(some),), timestep, device=x.device)
-            parts.append(self.network.denoise(some, steps, rows[part]))
+            parts.append(self._lean.denoise(some, steps, rows[part]))
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _precision(self) -> torch.autocast:

@@ -20,7 +20,7 @@ class ModelConfig:
         backbone: Any timm model that gives a stride-16 map.
         crop_size: (height, width) of the crop in pixels; multiples of 16.
         finest_stride: Finest level of a convolutional backbone that enters its map: 8 folds the
-            stride-8 level in, 16 does not.
+            stride-8 level in, 4 the stride-4 level too, 16 neither.
         radius: Frames on each side of the centre frame; T = 2 radius + 1.
         width: Channels of the spatio-temporal feature.
         strl_layers: Transformer layers over the tokens of all frames (paper, section 3.2).
@@ -41,7 +41,7 @@ class ModelConfig:
     skeleton: str
     backbone: str
     crop_size: tuple[int, int] = (256, 192)
-    finest_stride: Literal[8, 16] = 16
+    finest_stride: Literal[4, 8, 16] = 16
     radius: int = 2
     width: int = 256
     strl_layers: int = 4
@@ -62,8 +62,8 @@ class ModelConfig:
             )
         if any(side % 16 or side <= 0 for side in self.crop_size):
             raise SettingsError(f"Expected a crop of multiples of 16, got {self.crop_size}.")
-        if self.finest_stride not in (8, 16):
-            raise SettingsError(f"Expected finest_stride 8 or 16, got {self.finest_stride}.")
+        if self.finest_stride not in (4, 8, 16):
+            raise SettingsError(f"Expected finest_stride 4, 8 or 16, got {self.finest_stride}.")
         if self.width % self.heads or self.decoder_widths[0] % self.heads:
             raise SettingsError(
                 f"Widths {self.width} and {self.decoder_widths[0]} must be multiples of the "

@@ -1,7 +1,8 @@
-"""Weights of a network for one crop size as a beginning for another crop size."""
+"""Weights of a network as a beginning for another crop size or with finer levels."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from diffpose.geometry import Size
 
 _AGGREGATE = "strl.aggregate."
+_LATERAL = re.compile(r"(.*backbone\.lateral\.)(\d+)(\..+)")
 
 
 def resize_weights(tensors: Mapping[str, Tensor], *, old: Size, new: Size) -> dict[str, Tensor]:
@@ -40,6 +42,24 @@ def resize_weights(tensors: Mapping[str, Tensor], *, old: Size, new: Size) -> di
         elif name.endswith(_AGGREGATE + "bias"):
             resized[name] = _interpolate(tensor.view(1, 1, *old), new).flatten()
     return resized
+
+
+def below_finer_levels(tensors: Mapping[str, Tensor], *, added: int) -> dict[str, Tensor]:
+    """Weights of a convolutional backbone under the names they have with finer levels below them.
+
+    Args:
+        tensors: A state dict; names may have a prefix.
+        added: Levels that the new network merges and the old one did not. Their own weights are
+            not made here; zeros leave the network as it was.
+    """
+    if added == 0:
+        return dict(tensors)
+    return {
+        f"{found[1]}{int(found[2]) + added}{found[3]}"
+        if (found := _LATERAL.fullmatch(name))
+        else name: tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def resize_aggregation(weight: Tensor, *, old: Size, new: Size) -> Tensor:

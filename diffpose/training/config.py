@@ -44,6 +44,9 @@ class StageConfig:
         diffusion_share: Share of a joint stage's windows that the diffusion is trained on.
         frozen_parts: Groups of blocks of a convolutional backbone that stay as they are, with the
             stem; -1: none, not even the stem.
+        frozen_statistics: Batch norms use the statistics that they have, in training as in
+            inference; what they scale and shift by still trains. Batches of stills and of clips
+            are normalised alike then. For networks that are trained already.
         backbone_rate: Factor on it for the backbone; 0 freezes the backbone.
         weight_decay: AdamW's.
         warmup_steps: Linear warm-up.
@@ -71,6 +74,7 @@ class StageConfig:
     learning_rate: float = 1e-3
     diffusion_share: float = 0.25
     frozen_parts: int = -1
+    frozen_statistics: bool = False
     backbone_rate: float = 1.0
     weight_decay: float = 0.05
     warmup_steps: int = 200

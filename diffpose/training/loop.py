@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from diffpose.errors import DiffPoseError, SettingsError, WeightsError
 from diffpose.evaluation.pck import limb_pck
 from diffpose.geometry import apply_affine, invert_affine
 from diffpose.model.backbone import ConvBackbone
-from diffpose.model.resize import resize_weights
+from diffpose.model.config import ModelConfig
+from diffpose.model.resize import below_finer_levels, resize_weights
 from diffpose.model.weights import load_conv_weights, load_vit_weights, load_weights, save_weights
 from diffpose.pyramid import first_parts
 from diffpose.training.config import StageConfig, TrainingConfig
@@ -93,6 +94,10 @@ def _prepare_modes(trainee: Trainee, stage: StageConfig) -> None:
         frozen = first_parts(backbone.pyramid, stage.frozen_parts)
     for part in frozen:
         part.eval().requires_grad_(False)
+    if stage.frozen_statistics:
+        for part in backbone.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eval()
     for part in (backbone, trainee.network.decoder):
         if stage.compile:
             part.compile()
@@ -153,40 +158,48 @@ class Trainer:
         """Begin with the averaged weights of another run's checkpoint, at this run's first stage.
 
         What depends on the crop size (positions, the aggregation of STRL) is interpolated where
-        the other run had another; what is of another shape still starts anew. The backbone must
-        fit.
+        the other run had another, and levels of the backbone that it did not merge begin with
+        nothing to say; what is of another shape still starts anew. The backbone must fit.
 
         Raises:
             WeightsError: It is damaged, or its backbone is another.
         """
         averaged, model = load_average(path)
-        averaged = resize_weights(
-            averaged, old=model.feature_size, new=self.config.model.feature_size
-        )
-        own = self.trainee.state_dict()
-        fitting = {k: v for k, v in averaged.items() if k in own and v.shape == own[k].shape}
-        missing = [k for k in own if k.startswith("network.backbone.") and k not in fitting]
-        if missing:
-            raise WeightsError(
-                f"{path.name} was trained with another backbone (it lacks {missing[0]}); "
-                "use the config it was made with."
-            )
-        self.trainee.load_state_dict(own | fitting)
-        self.ema = Ema(self.trainee)
+        self._begin_with(averaged, model, path.name)
 
     def start_from_weights(self, path: Path) -> None:
-        """Begin with a weights file; the plain head starts anew.
+        """Begin with a weights file, fitted as `start_from` does; the plain head starts anew.
 
         Raises:
             WeightsError: It is damaged or of another model.
         """
         network = load_weights(path)
-        if network.config != self.config.model:
+        tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+        self._begin_with(tensors, network.config, path.name)
+
+    def _begin_with(self, tensors: Mapping[str, Tensor], model: ModelConfig, name: str) -> None:
+        new = self.config.model
+        added = max(0, round(math.log2(model.finest_stride / new.finest_stride)))
+        tensors = resize_weights(tensors, old=model.feature_size, new=new.feature_size)
+        tensors = below_finer_levels(tensors, added=added)
+        if added and isinstance(self.trainee.network.backbone, ConvBackbone):
+            for lateral in self.trainee.network.backbone.lateral[:added]:
+                for parameter in lateral.parameters():
+                    nn.init.zeros_(parameter)
+        own = self.trainee.state_dict()
+        fitting = {k: v for k, v in tensors.items() if k in own and v.shape == own[k].shape}
+        finer = tuple(f"network.backbone.lateral.{level}." for level in range(added))
+        missing = [
+            k
+            for k in own
+            if k.startswith("network.backbone.") and k not in fitting and not k.startswith(finer)
+        ]
+        if missing:
             raise WeightsError(
-                f"{path.name} holds a {network.config.name!r} of another shape than the config's "
-                f"{self.config.model.name!r}; use the config it was trained with."
+                f"{name} was trained with another backbone (it lacks {missing[0]}); "
+                "use the config it was made with."
             )
-        self.trainee.network.load_state_dict(network.state_dict())
+        self.trainee.load_state_dict(own | fitting)
         self.ema = Ema(self.trainee)
 
     def start_from_backbone(self, path: Path) -> None:

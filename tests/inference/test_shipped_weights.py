@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from diffpose.folding import native_bf16
 from diffpose.formats.native import read_native
 from diffpose.geometry import box_of_points, crop_affine
-from diffpose.inference.estimator import EMBEDDED_WEIGHTS, Estimator, native_bf16
+from diffpose.inference.estimator import EMBEDDED_WEIGHTS, Estimator
 from diffpose.inference.pipeline import estimate_poses
 from diffpose.model.weights import load_weights
 from diffpose.poses import SamplingConfig, Track

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from diffpose.model.resize import resize_aggregation, resize_weights
+from diffpose.model.resize import below_finer_levels, resize_aggregation, resize_weights
 from diffpose.model.strl import Strl
 
 OLD, NEW = (4, 3), (8, 6)
@@ -90,3 +90,21 @@ def test_positions_move_with_their_places_in_every_frame(frames):
     torch.testing.assert_close(
         grown.view(frames, 9, 8, 2)[:, inner, inner], expected[:, inner, inner]
     )
+
+
+def test_levels_keep_their_weights_above_finer_ones():
+    tensors = {
+        "network.backbone.lateral.0.weight": torch.zeros(1),
+        "network.backbone.lateral.10.bias": torch.ones(1),
+        "network.backbone.merge.0.weight": torch.ones(2),
+    }
+
+    moved = below_finer_levels(tensors, added=2)
+
+    assert list(moved) == [
+        "network.backbone.lateral.2.weight",
+        "network.backbone.lateral.12.bias",
+        "network.backbone.merge.0.weight",
+    ]
+    assert all(a is b for a, b in zip(moved.values(), tensors.values(), strict=True))
+    assert below_finer_levels(tensors, added=0) == tensors

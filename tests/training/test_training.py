@@ -191,6 +191,61 @@ def test_a_run_at_another_crop_size_starts_from_all_of_the_other(tmp_path):
         assert torch.equal(value, own[name])
 
 
+def test_a_run_starts_from_a_weights_file_of_another_crop_size(tmp_path):
+    Trainer(config(COARSE), data(), tmp_path / "first").run()
+    path = tmp_path / "first" / "weights.safetensors"
+    larger = parse_training_config({"model": {**MODEL, "crop_size": [96, 64]}, "stages": [COARSE]})
+    second = Trainer(larger, data(), tmp_path / "second")
+
+    second.start_from_weights(path)
+
+    own = second.trainee.network.state_dict()
+    fitted = resize_weights(load_weights(path).state_dict(), old=(4, 4), new=(6, 4))
+    assert fitted.keys() == own.keys()
+    for name, value in fitted.items():
+        assert torch.equal(value, own[name])
+
+
+def test_a_finer_level_begins_with_nothing_to_say_and_learns(tmp_path):
+    first = Trainer(config(COARSE), data(), tmp_path / "first")
+    first.run()
+    finer = parse_training_config({"model": {**MODEL, "finest_stride": 4}, "stages": [JOINT]})
+    second = Trainer(finer, data(), tmp_path / "second")
+    frames = torch.rand(2, 3, 64, 64)
+
+    second.start_from_weights(tmp_path / "first" / "weights.safetensors")
+
+    old, new = (t.trainee.network.backbone.eval() for t in (first, second))
+    first.trainee.network.load_state_dict(
+        load_weights(tmp_path / "first" / "weights.safetensors").state_dict()
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(new(frames), old(frames))
+    second.run()
+    assert load_checkpoint_model(tmp_path / "second")["network.backbone.lateral.0.weight"].any()
+
+
+def test_a_run_cannot_start_from_the_weights_of_another_backbone(tmp_path):
+    Trainer(config(COARSE), data(), tmp_path / "first").run()
+    other = parse_training_config({"model": {**MODEL, "backbone": "resnet10t"}, "stages": [COARSE]})
+    second = Trainer(other, data(), tmp_path / "second")
+
+    with pytest.raises(WeightsError, match="another backbone"):
+        second.start_from_weights(tmp_path / "first" / "weights.safetensors")
+
+
+def test_frozen_statistics_stay_while_the_norms_train(tmp_path):
+    trainer = Trainer(config(JOINT | {"frozen_statistics": True}), data(), tmp_path)
+    before = {k: v.clone() for k, v in tensors(trainer).items()}
+
+    trainer.run()
+
+    after = load_checkpoint_model(tmp_path)
+    norm = "network.backbone.merge.1."
+    assert all(torch.equal(before[k], after[k]) for k in before if "running_" in k)
+    assert not torch.equal(before[f"{norm}weight"], after[f"{norm}weight"])
+
+
 def test_a_pose_run_cannot_start_from_a_detector(tmp_path):
     network = PersonNet(DetectorConfig(backbone="resnet10t", channels=8))
     path = tmp_path / "detector.safetensors"
