@@ -105,7 +105,7 @@ def correction(options):
         (poses,) = estimate_poses(video, [track], estimator, sampling, stop=60)
         print(f"{video.info.width}x{video.info.height}, {options.threads} threads\n")
         print("| suggestion | ms |\n|---|---|")
-        prepare(video, track, frame=52, cache=cache)
+        prepare(video, track, estimator, sampling, frame=52, cache=cache)
         sample_window(
             video, window_at(video, track, estimator, frame=52), estimator, sampling, cache=cache
         )

@@ -69,10 +69,12 @@ def _hypotheses(workspace: Workspace, clip: Clip, track_id: int, frame: int) -> 
 def _prepare(
     workspace: Workspace, clip: Clip, track_id: int, frame: int, preparing: threading.Lock
 ) -> None:
-    """Find the motion around a frame meanwhile; one frame at a time, others are not waited for."""
+    """Find what a correction will need meanwhile, of one frame at a time: others are left out."""
     from diffpose.workflow.resampling import prepare
 
     track = clip.tracks.get(track_id)
+    estimator: Any = clip.adapted or workspace.estimator
+    sampling = _sampling(clip, track_id)
     if track is None or not preparing.acquire(blocking=False):
         return
 
@@ -80,11 +82,13 @@ def _prepare(
         # A video that cannot be read is reported by the correction that needs it.
         try:
             with suppress(DiffPoseError, OSError):
-                prepare(clip.video, track, frame=frame, cache=workspace.features)
+                prepare(
+                    clip.video, track, estimator, sampling, frame=frame, cache=workspace.features
+                )
         finally:
             preparing.release()
 
-    threading.Thread(target=work, name="motion", daemon=True).start()
+    threading.Thread(target=work, name="preparing", daemon=True).start()
 
 
 def _sampling(clip: Clip, track_id: int) -> SamplingConfig:

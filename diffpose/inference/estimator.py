@@ -39,6 +39,7 @@ from diffpose.tensorfile import tensors_hash
 
 STRIDE = 4
 _MIRRORED = "-mirrored"  # in the hash: such poses are others
+_FIRST_STEP = 96.0  # hypotheses that the first step's prediction counts as (docs/ablations.md)
 _ROWS_AT_ONCE = 64  # windows x hypotheses in one call of the decoder: bounds the memory
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "weights"
@@ -55,7 +56,8 @@ class PoseBatch:
             peak of the mean heatmap.
         covariance: (B, K, 2, 2) px^2, calibrated likewise, else the spread of the heatmap.
         hypotheses: (B, S, K, 2) video pixels.
-        heatmaps: (B, K, h, w) f32 in 0..1, mean over hypotheses and steps, in the crop's frame.
+        heatmaps: (B, K, h, w) f32 in 0..1, mean over hypotheses and steps, weighted by how certain
+            each is, in the crop's frame.
     """
 
     keypoints: NDArray[np.float32]
@@ -226,7 +228,7 @@ class Estimator:
         sampling: SamplingConfig,
         *,
         seeds: Sequence[int] | None = None,
-        constrain: Constraint = unconstrained,
+        constrain: Constraint | None = None,
         on_step: Callable[[int, PoseBatch], None] | None = None,
     ) -> PoseBatch:
         """Poses of B windows from S noise samples each, denoised in K steps.
@@ -238,7 +240,8 @@ class Estimator:
             seeds: A number for each window; with ``sampling.seed`` it fixes the window's noise.
                 None: 0 for all.
             constrain: Imposes what a reviewer knows on every clean prediction (B * S, K, h, w),
-                the hypotheses of a window in a row (`diffpose.diffusion.conditioning`).
+                the hypotheses of a window in a row (`diffpose.diffusion.conditioning`). None:
+                nothing is known, and the pose is read mostly from the first step.
             on_step: Told the poses after every step but the last, for showing them early.
 
         Returns:
@@ -258,19 +261,23 @@ class Estimator:
             turned = mirrored_rows(count, hypotheses).to(self.device)
             denoise = through_the_mirror(denoise, turned, self.skeleton.mirror.tolist())
 
-        # The clean prediction of a step is the mean heatmap given what is left of the noise, so
-        # over the noise each step's predictions have the same mean: averaging all of them
-        # estimates it with less noise than the last step's alone (Rao-Blackwell).
+        # What is predicted from pure noise is the mean heatmap itself; what later steps predict
+        # has the same mean over the noise, and every hypothesis its own scatter. So the mean over
+        # all is steadiest with weights by certainty. What a constraint says, only later steps
+        # know: then all steps count alike.
+        first = _FIRST_STEP / hypotheses if constrain is None else 1.0
         total = torch.zeros(count, *shape, device=self.device)
 
         def report(done: int, x_0: Tensor) -> None:
-            total.add_(self._heatmaps(x_0, hypotheses).mean(dim=1))
+            weight = first if done == 1 else 1.0
+            total.add_(self._heatmaps(x_0, hypotheses).mean(dim=1), alpha=weight)
             if on_step is not None and done < sampling.num_steps:
                 on_step(done, assemble(x_0, done))
 
         def assemble(x_0: Tensor, done: int) -> PoseBatch:
             heatmaps = self._heatmaps(x_0, hypotheses)
-            return self._assemble(heatmaps[:, :wanted], total / done, affines, done)
+            mean = total / (first + done - 1)
+            return self._assemble(heatmaps[:, :wanted], mean, affines, done)
 
         with self._turn, self._precision():
             x_0 = sample_ddim(
@@ -278,7 +285,7 @@ class Estimator:
                 noise.flatten(0, 1).to(self.device),
                 self._schedule,
                 num_steps=sampling.num_steps,
-                constrain=constrain,
+                constrain=constrain or unconstrained,
                 on_step=report,
             )
         return assemble(x_0, sampling.num_steps)

@@ -39,6 +39,7 @@ class Resampled:
         covariance: (n, K, 2, 2) f32 px^2; 0 where placed.
         confidence: (n, K) f32, 0 to 1; 1 where placed.
         hypotheses: (n, S, K, 2) f32 video pixels.
+        before: (n, K, 2) f32 video pixels: the same sampling, had nothing been placed.
     """
 
     track_id: int
@@ -47,6 +48,7 @@ class Resampled:
     covariance: FloatArray
     confidence: FloatArray
     hypotheses: FloatArray
+    before: FloatArray
 
 
 def resample(
@@ -93,15 +95,40 @@ def resample(
             continue
         known = _known(f, len(estimator.skeleton), placed, None if f == frame else propagated)
         batch = _sample(video, window, estimator, sampling, known=known, cache=cache)
-        parts.append((f, _fix(batch, f, placed)))
+        before = sampled_before(video, window, estimator, sampling, cache=cache)
+        parts.append((f, _fix(batch, f, placed), before))
     return Resampled(
         track_id=track.track_id,
-        frames=tuple(f for f, _ in parts),
-        keypoints=np.concatenate([b.keypoints for _, b in parts]),
-        covariance=np.concatenate([b.covariance for _, b in parts]),
-        confidence=np.concatenate([b.confidence for _, b in parts]),
-        hypotheses=np.concatenate([b.hypotheses for _, b in parts]),
+        frames=tuple(f for f, _, _ in parts),
+        keypoints=np.concatenate([b.keypoints for _, b, _ in parts]),
+        covariance=np.concatenate([b.covariance for _, b, _ in parts]),
+        confidence=np.concatenate([b.confidence for _, b, _ in parts]),
+        hypotheses=np.concatenate([b.hypotheses for _, b, _ in parts]),
+        before=np.concatenate([before for _, _, before in parts]),
     )
+
+
+def sampled_before(
+    video: FrameSource,
+    window: Window,
+    estimator: Estimator,
+    sampling: SamplingConfig,
+    *,
+    cache: FeatureCache,
+) -> FloatArray:
+    """(1, K, 2) keypoints of a window, read as sampling again reads them, with nothing placed.
+
+    A run reads its poses with less noise than sampling with a constraint can; whoever compares
+    the two would take the noise for what the constraint moved. Kept in the cache.
+    """
+    key = f"{estimator.weights_hash}/before/{window.key}/{window.track_id}/{sampling}"
+    before: FloatArray | None = cache.get(key)
+    if before is None:
+        nothing = _known(window.centre, len(estimator.skeleton), {}, None)
+        batch = _sample(video, window, estimator, sampling, known=nothing, cache=cache)
+        before = batch.keypoints
+        cache.put(key, before, num_bytes=before.nbytes)
+    return before
 
 
 def moved(
@@ -109,8 +136,9 @@ def moved(
 ) -> dict[tuple[int, int], tuple[tuple[float, float], float]]:
     """What sampling again says that the first prediction did not, for `review.propagate`.
 
-    A keypoint that stayed is no new evidence: the video was heard already. One that moved by
-    more than ``least`` standard deviations of its prediction was moved by the placed points.
+    A keypoint that stayed is no new evidence: the video was heard already. One that lies more
+    than ``least`` standard deviations of its prediction from where the same sampling puts it
+    without the placed points was moved by them.
 
     Returns:
         (frame, keypoint) -> ((x, y), variance px^2), without the placed keypoints.
@@ -120,7 +148,7 @@ def moved(
     for i, frame in enumerate(resampled.frames):
         if frame not in rows:
             continue
-        step = np.linalg.norm(resampled.keypoints[i] - predictions.keypoints[rows[frame]], axis=-1)
+        step = np.linalg.norm(resampled.keypoints[i] - resampled.before[i], axis=-1)
         variance = np.trace(resampled.covariance[i], axis1=-2, axis2=-1) / 2
         for k in np.flatnonzero(step > least * predictions.radius[rows[frame]]).tolist():
             if variance[k] > 0:

@@ -16,7 +16,7 @@ from diffpose.inference.features import FeatureCache
 from diffpose.inference.flows import person_flows
 from diffpose.inference.interfaces import FrameSource
 from diffpose.inference.pipeline import window_at
-from diffpose.inference.resample import moved, resample
+from diffpose.inference.resample import moved, resample, sampled_before
 from diffpose.poses import SamplingConfig, Track
 from diffpose.review.motion import DEFAULT_PROPAGATION
 from diffpose.review.propagate import suggest
@@ -105,9 +105,23 @@ def follow(
     )
 
 
-def prepare(video: FrameSource, track: Track, *, frame: int, cache: FeatureCache) -> None:
-    """Find the motion around a frame, so that a correction there need not wait for it."""
+def prepare(
+    video: FrameSource,
+    track: Track,
+    estimator: Estimator,
+    sampling: SamplingConfig,
+    *,
+    frame: int,
+    cache: FeatureCache,
+) -> None:
+    """Find what a correction of a frame would have to wait for.
+
+    That is the motion around it, and what sampling gives there without any correction.
+    """
     person_flows(video, track, _motions_near(frame), cache=cache)
+    window = window_at(video, track, estimator, frame=frame)
+    if window is not None:
+        sampled_before(video, window, estimator, sampling, cache=cache)
 
 
 def _motions_near(frame: int, *, radius: int = 0) -> range:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from diffpose.diffusion.sampler import unconstrained
 from diffpose.errors import SettingsError, WeightsError
 from diffpose.geometry import apply_affine, crop_affine, invert_affine
 from diffpose.inference.estimator import Estimator
@@ -72,6 +73,22 @@ def test_every_step_but_the_last_is_reported_as_a_pose(estimator, features):
     )
 
     assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("hypotheses", [1, 4])
+def test_later_steps_count_as_the_hypotheses_they_are(estimator, features, hypotheses):
+    """The first step counts 96 hypotheses, each later one its own, unless something is known."""
+
+    def heatmaps(steps, **more):
+        sampling = SamplingConfig(steps, hypotheses)
+        return estimator.sample(features, AFFINES, sampling, **more).heatmaps
+
+    first, alike = heatmaps(1), heatmaps(3, constrain=unconstrained)
+    later = 3 * alike - first
+    weight = 96 / hypotheses
+
+    expected = (weight * first + later) / (weight + 2)
+    np.testing.assert_allclose(heatmaps(3), expected, atol=1e-5)
 
 
 def test_uncertainty_is_a_covariance_and_confidence_a_share(estimator, features):

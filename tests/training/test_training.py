@@ -29,6 +29,7 @@ from diffpose.training.steps import LOSSES
 MODEL = {
     "preset": "small", "name": "tiny", "crop_size": [64, 64], "radius": 1, "width": 32,
     "strl_layers": 1, "decoder_widths": [32, 16, 16], "correlation_layers": 1, "heads": 2,
+    "finest_stride": 8,
 }  # fmt: skip
 COARSE = {"name": "coarse", "objective": "coarse", "steps": 3, "batch_size": 4,
           "crop_size": [64, 64], "clip_share": 0.0, "warmup_steps": 1}  # fmt: skip
