@@ -8,6 +8,22 @@ from torch import Tensor
 
 from diffpose import heatmap
 
+_FIRST_STEP = 96.0  # hypotheses that the first step's prediction counts as: docs/ablations.md
+
+
+def step_weight(done: int, *, hypotheses: int) -> float:
+    """What a step's prediction counts in the mean heatmap of a run in which nothing is known.
+
+    What is predicted from pure noise is the mean heatmap itself. What later steps predict has the
+    same mean over the noise, and each hypothesis its own scatter about it. So all steps' mean is
+    steadiest with weights by certainty: the first step counts as many hypotheses.
+
+    Args:
+        done: Which step, from 1.
+        hypotheses: That the prediction is averaged over.
+    """
+    return _FIRST_STEP / hypotheses if done == 1 else 1.0
+
 
 @dataclass(frozen=True)
 class EnsemblePose:

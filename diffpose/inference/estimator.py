@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffpose.diffusion.ensemble import combine
+from diffpose.diffusion.ensemble import combine, step_weight
 from diffpose.diffusion.sampler import (
     Constraint,
     Denoiser,
@@ -39,7 +39,6 @@ from diffpose.tensorfile import tensors_hash
 
 STRIDE = 4
 _MIRRORED = "-mirrored"  # in the hash: such poses are others
-_FIRST_STEP = 96.0  # hypotheses that the first step's prediction counts as (docs/ablations.md)
 _ROWS_AT_ONCE = 64  # windows x hypotheses in one call of the decoder: bounds the memory
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "weights"
@@ -261,22 +260,23 @@ class Estimator:
             turned = mirrored_rows(count, hypotheses).to(self.device)
             denoise = through_the_mirror(denoise, turned, self.skeleton.mirror.tolist())
 
-        # What is predicted from pure noise is the mean heatmap itself; what later steps predict
-        # has the same mean over the noise, and every hypothesis its own scatter. So the mean over
-        # all is steadiest with weights by certainty. What a constraint says, only later steps
-        # know: then all steps count alike.
-        first = _FIRST_STEP / hypotheses if constrain is None else 1.0
+        # What a constraint says only later steps know: then all steps count alike.
+        known = constrain is not None
+        weights = [
+            1.0 if known else step_weight(done, hypotheses=hypotheses)
+            for done in range(1, sampling.num_steps + 1)
+        ]
         total = torch.zeros(count, *shape, device=self.device)
 
         def report(done: int, x_0: Tensor) -> None:
-            weight = first if done == 1 else 1.0
-            total.add_(self._heatmaps(x_0, hypotheses).mean(dim=1), alpha=weight)
+            heatmaps = self._heatmaps(x_0, hypotheses)
+            total.add_(heatmaps.mean(dim=1), alpha=weights[done - 1])
             if on_step is not None and done < sampling.num_steps:
                 on_step(done, assemble(x_0, done))
 
         def assemble(x_0: Tensor, done: int) -> PoseBatch:
             heatmaps = self._heatmaps(x_0, hypotheses)
-            mean = total / (first + done - 1)
+            mean = total / sum(weights[:done])
             return self._assemble(heatmaps[:, :wanted], mean, affines, done)
 
         with self._turn, self._precision():
