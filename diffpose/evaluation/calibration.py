@@ -6,8 +6,9 @@ time. Errors have heavy tails (a left wrist taken for the right one), so the ell
 the 90 % quantile of the misses, never by their variance.
 
 Both maps are linear in eight features of a keypoint's statement, fitted for each joint group: the
-ellipse's log scale by quantile regression, the confidence's logit by logistic regression. All
-zeros, or a group that was not fitted, is the identity; little data stays close to it.
+ellipse's log scale by quantile regression, the confidence's logit by logistic regression. Before
+that an ellipse may be stretched towards the other side's keypoint, which is where most large misses
+lie. All zeros, or a group that was not fitted, is the identity; little data stays close to it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,11 @@ FEATURES = (
 )
 """What the maps are linear in: see `features`."""
 
-FORMAT = "diffpose-calibration-1"
+FORMAT = "diffpose-calibration-2"
+_OLDER = "diffpose-calibration-1"  # the same without a stretch
+
+_STRETCHES = (0.0, 0.1, 0.2, 0.4)
+_WORTH_A_STRETCH = 0.02  # of the score: less may be chance
 
 _PRIOR = 20.0  # keypoints that the identity weighs in a fit
 _SOFT = 0.05  # width of the quantile loss's rounded corner, in log scale
@@ -60,11 +65,14 @@ class GroupMap:
         count: Keypoints that the fit has seen.
         width: Weight of each feature in the logarithm of the ellipse's scale.
         confidence: Weight of each feature that is added to the confidence's logit.
+        stretch: Share of the squared way to the other side's keypoint that is added to the
+            covariance before all else.
     """
 
     count: int
     width: tuple[float, ...]
     confidence: tuple[float, ...]
+    stretch: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -83,11 +91,15 @@ class Calibration:
         """The predictions with calibrated confidence and covariance; the keypoints stay."""
         if not self.groups:
             return predictions
-        values = features(predictions)
+        stretches = {part.stretch for part in self.groups.values()}
+        stretched = {amount: _stretched(predictions, amount) for amount in stretches}
+        values = {amount: features(part) for amount, part in stretched.items()}
         confidence, covariance = predictions.confidence.copy(), predictions.covariance.copy()
         for name, columns in group_columns(predictions.skeleton).items():
             if name in self.groups:
-                maps, x = self.groups[name], values[:, columns]
+                maps = self.groups[name]
+                x = values[maps.stretch][:, columns]
+                covariance[:, columns] = stretched[maps.stretch].covariance[:, columns]
                 scale = np.exp(x @ np.array(maps.width))[..., None, None]
                 shifted = _logit(confidence[:, columns]) + x @ np.array(maps.confidence)
                 confidence[:, columns] = _share(shifted)
@@ -97,7 +109,9 @@ class Calibration:
     @property
     def digest(self) -> str:
         """Eight hex digits that name the maps."""
-        maps = {name: [part.width, part.confidence] for name, part in self.groups.items()}
+        maps = {
+            name: [part.width, part.confidence, part.stretch] for name, part in self.groups.items()
+        }
         text = json.dumps(maps, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -108,6 +122,7 @@ class Calibration:
                 "count": part.count,
                 "width": list(part.width),
                 "confidence": list(part.confidence),
+                "stretch": part.stretch,
             }
             for name, part in self.groups.items()
         }
@@ -128,7 +143,8 @@ class Calibration:
         """
         try:
             content = json.loads(text)
-            if content["format"] != FORMAT or tuple(content["features"]) != FEATURES:
+            known = content["format"] in (FORMAT, _OLDER)
+            if not known or tuple(content["features"]) != FEATURES:
                 raise ValueError(f"format {content['format']!r}")
             groups = {name: _group_map(part) for name, part in content["groups"].items()}
             return cls(groups, dict(content["measured"]))
@@ -145,11 +161,14 @@ IDENTITY = Calibration()
 
 def _group_map(part: Mapping[str, Any]) -> GroupMap:
     width, confidence = (tuple(map(float, part[name])) for name in ("width", "confidence"))
+    stretch = float(part.get("stretch", 0.0))
     if not (
-        len(width) == len(confidence) == len(FEATURES) and np.isfinite(width + confidence).all()
+        len(width) == len(confidence) == len(FEATURES)
+        and np.isfinite((*width, *confidence, stretch)).all()
+        and stretch >= 0
     ):
         raise ValueError("weights that do not fit the features")
-    return GroupMap(int(part["count"]), width, confidence)
+    return GroupMap(int(part["count"]), width, confidence, stretch)
 
 
 def features(predictions: Predictions) -> NDArray[np.float64]:
@@ -202,21 +221,34 @@ def fit(
     Returns:
         Maps for every group with any truth. The order of the poses does not matter.
     """
-    values, miss = features(predictions), log_miss(predictions, truths)
+    stretched = {amount: _stretched(predictions, amount) for amount in _STRETCHES}
+    values = {amount: features(part) for amount, part in stretched.items()}
+    misses = {amount: log_miss(part, truths) for amount, part in stretched.items()}
     correct = within(predictions, truths)
     each = np.ones(len(predictions)) if weights is None else np.asarray(weights, np.float64)
     tail = each if tail_weights is None else np.asarray(tail_weights, np.float64)
     groups = {}
     for name, columns in group_columns(predictions.skeleton).items():
-        x, m, hit = values[:, columns], miss[:, columns], correct[:, columns]
         heavy, even = (np.repeat(w[:, None], len(columns), axis=1) for w in (tail, each))
-        known, judged = _usable(x, m, heavy), _usable(x, hit, even)
-        if known.any():
-            groups[name] = GroupMap(
-                int(known.sum()),
-                tuple(_fit_width(x[known], m[known], heavy[known]).tolist()),
-                tuple(_fit_confidence(x[judged], hit[judged], even[judged]).tolist()),
+        if not _usable(values[0.0][:, columns], misses[0.0][:, columns], heavy).any():
+            continue
+        tried: dict[float, tuple[float, int, NDArray[np.float64]]] = {}
+        for amount in _STRETCHES:
+            x, m = values[amount][:, columns], misses[amount][:, columns]
+            known = _usable(x, m, heavy)
+            beta = _fit_width(x[known], m[known], heavy[known])
+            radius = _log_radius(stretched[amount].covariance[:, columns])[known]
+            score = _ellipse_score(
+                radius + x[known] @ beta, m[known] - x[known] @ beta, heavy[known]
             )
+            tried[amount] = score, int(known.sum()), beta
+        best = min(tried, key=lambda amount: tried[amount][0])
+        stretch = best if tried[best][0] < tried[0.0][0] - _WORTH_A_STRETCH else 0.0
+        x, hit = values[stretch][:, columns], correct[:, columns]
+        judged = _usable(x, hit, even)
+        sureness = _fit_confidence(x[judged], hit[judged], even[judged])
+        _, count, width = tried[stretch]
+        groups[name] = GroupMap(count, tuple(width.tolist()), tuple(sureness.tolist()), stretch)
     return Calibration(groups)
 
 
@@ -257,6 +289,7 @@ def refit(
             old.count + count,
             (old.width[0] + wider, *old.width[1:]),
             (old.confidence[0] + surer, *old.confidence[1:]),
+            old.stretch,
         )
     return Calibration(groups, calibration.measured)
 
@@ -291,8 +324,41 @@ def refit_together(
             old.count,
             (old.width[0] + wider, *old.width[1:]),
             (old.confidence[0] + surer, *old.confidence[1:]),
+            old.stretch,
         )
     return Calibration(groups, calibration.measured)
+
+
+def _stretched(predictions: Predictions, amount: float) -> Predictions:
+    """Ellipses drawn out towards the other side's keypoint.
+
+    A left keypoint taken for the right one lies there, and the spread of a heatmap seldom says so
+    in full. Keypoints in the middle of the body stay, as do those whose other side is not known.
+    """
+    if amount == 0:
+        return predictions
+    way = np.asarray(predictions.keypoints, np.float64)
+    way = np.nan_to_num(way[:, predictions.skeleton.mirror] - way)
+    added = amount * way[..., :, None] * way[..., None, :]
+    covariance = predictions.covariance + added.astype(predictions.covariance.dtype)
+    return replace(predictions, covariance=covariance)
+
+
+def _ellipse_score(
+    log_radius: NDArray[np.float64], excess: NDArray[np.float64], weights: NDArray[np.float64]
+) -> float:
+    """How good ellipses are: small, and what they miss, missed by little; less is better.
+
+    The interval score (Gneiting and Raftery 2007, eq. 43) of the logarithm: of ellipses of one
+    shape the best holds `LEVEL` of the truths, and shapes can be compared.
+
+    Args:
+        log_radius: Mean radius, logarithm.
+        excess: Logarithm of the scale by which the truth is missed, negative inside.
+        weights: Of each keypoint.
+    """
+    score = log_radius + np.maximum(excess, 0) / (1 - LEVEL)
+    return float(weights @ score / weights.sum())
 
 
 def _usable(

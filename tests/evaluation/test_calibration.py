@@ -205,13 +205,58 @@ def test_text_brings_a_calibration_back_and_other_text_is_named():
 
     assert again == calibration
     assert again.digest == calibration.digest != IDENTITY.digest
-    for text in ("", "[]", "{}", calibration.to_json().replace("calibration-1", "calibration-9")):
+    for text in ("", "[]", "{}", calibration.to_json().replace("calibration-2", "calibration-9")):
         with pytest.raises(FormatError, match="calibrat"):
             Calibration.from_json(text)
     broken = json.loads(calibration.to_json())
     broken["groups"]["knees"]["width"] = [1.0]
     with pytest.raises(FormatError, match="weights"):
         Calibration.from_json(json.dumps(broken))
+
+
+def test_a_calibration_of_the_older_format_has_no_stretch():
+    calibration = fit(*honest(60))
+    content = json.loads(calibration.to_json())
+    content["format"] = "diffpose-calibration-1"
+    for part in content["groups"].values():
+        del part["stretch"]
+
+    older = Calibration.from_json(json.dumps(content))
+
+    assert all(part.stretch == 0 for part in older.groups.values())
+
+
+def exchanged(count, *, share, seed=0):
+    """Honest predictions, of which a share has left and right exchanged without knowing."""
+    predictions, truths = honest(count, seed=seed)
+    wrong = np.random.default_rng(seed + 1).random(count) < share
+    found = predictions.keypoints.copy()
+    found[wrong] = found[wrong][:, HALPE26.mirror]
+    return replace(predictions, keypoints=found), truths
+
+
+def test_where_sides_are_taken_for_each_other_ellipses_reach_over():
+    columns = group_columns(HALPE26)["knees"]
+    calibration = fit(*exchanged(1500, share=0.15))
+    predictions, truths = exchanged(1500, share=0.15, seed=5)
+
+    after = calibration.apply(predictions)
+
+    assert calibration.groups["knees"].stretch > 0
+    assert calibration.groups["head and trunk"].stretch == 0
+    held = (log_miss(after, truths)[:, columns] <= 0).mean()
+    assert held == pytest.approx(0.9, abs=0.02)
+    way = predictions.keypoints[:, HALPE26.mirror] - predictions.keypoints
+    along = way / np.linalg.norm(way, axis=-1, keepdims=True).clip(1e-9)
+    reach = np.einsum("nki,nkij,nkj->nk", along, after.covariance, along)
+    across = np.trace(after.covariance, axis1=-2, axis2=-1) - reach
+    assert (reach > 2 * across)[:, columns].mean() > 0.9
+
+
+def test_where_sides_are_not_exchanged_no_ellipse_is_stretched():
+    calibration = fit(*honest(1500))
+
+    assert all(part.stretch == 0 for part in calibration.groups.values())
 
 
 def test_refitting_to_what_came_true_changes_nothing_and_to_much_else_keeps_the_promise():
