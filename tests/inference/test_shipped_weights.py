@@ -70,9 +70,12 @@ def test_bfloat16_says_the_same_but_for_the_last_digits():
         for estimator in (plain, fast)
     )
 
+    mass = np.abs(rounded.heatmaps - poses.heatmaps).sum(axis=(-2, -1))
+    assert (mass < 0.05 * poses.heatmaps.sum(axis=(-2, -1))).all()
+    # Where two peaks are equally high the last digits choose.
     moved = np.linalg.norm(rounded.keypoints - poses.keypoints, axis=-1)
     unsure = np.sqrt(np.trace(poses.covariance, axis1=-2, axis2=-1))
-    assert (moved < 0.5 * unsure).all()
+    assert (moved < 0.5 * unsure).mean() > 0.9
     assert np.median(moved / unsure) < 0.05
 
 
