@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 _LARGEST_CHANGE = 1e-3  # of the output's size, by rounding
+_SIDE = 64  # pixels of the noise: two cells of stride 32
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -23,22 +24,23 @@ def native_bf16() -> bool:
 
 
 @torch.no_grad()
-def folded(network: Network, example: Tensor) -> Network:
+def folded(network: Network) -> Network:
     """A copy whose batch norms have become part of the convolutions before them.
 
     In evaluation a batch norm scales and shifts every channel by constants, and the convolution
-    before it can do that as well. Which convolution a norm follows is watched on an example, so
-    that no family of networks has to be known by name. Where folding changes the output by more
-    than rounding (another layer reads the convolution too), or there is nothing to fold, the
-    network itself comes back.
+    before it can do that as well. Which convolution a norm follows is watched on a small picture
+    of noise, so that no family of networks has to be known by name. Where folding changes the
+    output by more than rounding (another layer reads the convolution too), or there is nothing to
+    fold, the network itself comes back.
 
     Args:
-        network: In evaluation mode; stays as it is.
-        example: What it accepts, floats; small is enough.
+        network: Of normalised pictures (N, 3, H, W), in evaluation mode; stays as it is.
     """
     network.eval()
     if not any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules()):
         return network
+    noise = torch.rand(1, 3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+    example = noise.to(next(network.parameters()))
     pairs = _pairs(network, example)
     if not pairs:
         return network
@@ -51,15 +53,17 @@ def folded(network: Network, example: Tensor) -> Network:
     return twin if _alike(network(example), twin(example)) else network
 
 
-def keep_in_bf16(network: nn.Module) -> None:
-    """Store what convolutions and linear layers multiply by in bfloat16, in place.
+def kept_in_bf16(network: Network) -> Network:
+    """A copy that stores what convolutions and linear layers multiply by in bfloat16.
 
     Under autocast they round their weights to it at every call anyway; norms and positions stay
     in float32, as autocast leaves them.
     """
-    for layer in network.modules():
+    twin = copy.deepcopy(network)
+    for layer in twin.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             layer.to(torch.bfloat16)
+    return twin
 
 
 def _pairs(network: nn.Module, example: Tensor) -> list[tuple[str, str]]:

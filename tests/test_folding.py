@@ -6,13 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from diffpose.folding import folded, keep_in_bf16
+from diffpose.folding import folded, kept_in_bf16
 from diffpose.model.backbone import build_backbone
 from diffpose.model.config import ModelConfig
 from diffpose.model.lean import lean
 from diffpose.model.network import DiffPose
-
-EXAMPLE = torch.rand(1, 3, 64, 64)
 
 
 def with_statistics(network, *, seed=0):
@@ -38,7 +36,7 @@ def test_a_folded_backbone_gives_the_same_map_without_a_batch_norm(name):
     torch.manual_seed(0)
     backbone = with_statistics(build_backbone(name, crop_size=(64, 64), finest_stride=8))
 
-    twin = folded(backbone, EXAMPLE)
+    twin = folded(backbone)
 
     frames = torch.rand(2, 3, 96, 64)
     torch.testing.assert_close(twin(frames), backbone(frames), rtol=1e-3, atol=1e-4)
@@ -51,7 +49,7 @@ def test_folding_leaves_the_network_as_it_was():
     backbone = with_statistics(build_backbone("resnet10t", crop_size=(64, 64)))
     before = copy.deepcopy(backbone.state_dict())
 
-    folded(backbone, EXAMPLE)
+    folded(backbone)
 
     assert all(torch.equal(before[k], v) for k, v in backbone.state_dict().items())
     assert not any(layer._forward_hooks for layer in backbone.modules())
@@ -85,13 +83,13 @@ class CalledTwice(nn.Module):
 def test_what_cannot_be_folded_stays(kind):
     network = with_statistics(kind())
 
-    assert folded(network, EXAMPLE) is network
+    assert folded(network) is network
 
 
 def test_a_network_without_batch_norms_is_not_copied():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
 
-    assert folded(network, EXAMPLE) is network
+    assert folded(network) is network
 
 
 @torch.no_grad()
@@ -101,8 +99,7 @@ def test_autocast_reads_weights_kept_in_bf16_as_it_reads_others():
         nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.ConvTranspose2d(8, 4, 4), nn.Flatten(),
         nn.Linear(4 * 9 * 9, 5),
     ).eval()  # fmt: skip
-    twin = copy.deepcopy(network)
-    keep_in_bf16(twin)
+    twin = kept_in_bf16(network)
     x = torch.randn(2, 3, 8, 8)
 
     with torch.autocast("cpu", torch.bfloat16):

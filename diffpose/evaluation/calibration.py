@@ -232,24 +232,49 @@ def fit(
         heavy, even = (np.repeat(w[:, None], len(columns), axis=1) for w in (tail, each))
         if not _usable(values[0.0][:, columns], misses[0.0][:, columns], heavy).any():
             continue
-        tried: dict[float, tuple[float, int, NDArray[np.float64]]] = {}
-        for amount in _STRETCHES:
-            x, m = values[amount][:, columns], misses[amount][:, columns]
-            known = _usable(x, m, heavy)
-            beta = _fit_width(x[known], m[known], heavy[known])
-            radius = _log_radius(stretched[amount].covariance[:, columns])[known]
-            score = _ellipse_score(
-                radius + x[known] @ beta, m[known] - x[known] @ beta, heavy[known]
+        tried = {
+            amount: _fit_ellipses(
+                values[amount][:, columns],
+                misses[amount][:, columns],
+                heavy,
+                log_radius=_log_radius(stretched[amount].covariance[:, columns]),
             )
-            tried[amount] = score, int(known.sum()), beta
-        best = min(tried, key=lambda amount: tried[amount][0])
-        stretch = best if tried[best][0] < tried[0.0][0] - _WORTH_A_STRETCH else 0.0
+            for amount in _STRETCHES
+        }
+        best = min(tried, key=lambda amount: tried[amount].score)
+        worth_it = tried[best].score < tried[0.0].score - _WORTH_A_STRETCH
+        stretch = best if worth_it else 0.0
         x, hit = values[stretch][:, columns], correct[:, columns]
         judged = _usable(x, hit, even)
         sureness = _fit_confidence(x[judged], hit[judged], even[judged])
-        _, count, width = tried[stretch]
-        groups[name] = GroupMap(count, tuple(width.tolist()), tuple(sureness.tolist()), stretch)
+        chosen = tried[stretch]
+        groups[name] = GroupMap(
+            chosen.count, tuple(chosen.width.tolist()), tuple(sureness.tolist()), stretch
+        )
     return Calibration(groups)
+
+
+@dataclass(frozen=True)
+class _Ellipses:
+    """One stretch's fit: how good it is, less is better, on how many keypoints, its width map."""
+
+    score: float
+    count: int
+    width: NDArray[np.float64]
+
+
+def _fit_ellipses(
+    x: NDArray[np.float64],
+    miss: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    *,
+    log_radius: NDArray[np.float64],
+) -> _Ellipses:
+    known = _usable(x, miss, weights)
+    width = _fit_width(x[known], miss[known], weights[known])
+    scale = x[known] @ width
+    score = _ellipse_score(log_radius[known] + scale, miss[known] - scale, weights[known])
+    return _Ellipses(score, int(known.sum()), width)
 
 
 def refit(

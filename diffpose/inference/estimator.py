@@ -269,8 +269,8 @@ class Estimator:
         total = torch.zeros(count, *shape, device=self.device)
 
         def report(done: int, x_0: Tensor) -> None:
-            heatmaps = self._heatmaps(x_0, hypotheses)
-            total.add_(heatmaps.mean(dim=1), alpha=weights[done - 1])
+            mean = self._heatmaps(x_0, hypotheses).mean(dim=1)
+            total.add_(mean, alpha=weights[done - 1])
             if on_step is not None and done < sampling.num_steps:
                 on_step(done, assemble(x_0, done))
 
@@ -279,7 +279,7 @@ class Estimator:
             mean = total / sum(weights[:done])
             return self._assemble(heatmaps[:, :wanted], mean, affines, done)
 
-        with self._turn, self._precision():
+        with self._turn:
             x_0 = sample_ddim(
                 denoise,
                 noise.flatten(0, 1).to(self.device),
@@ -299,7 +299,8 @@ class Estimator:
             part = slice(start, start + _ROWS_AT_ONCE)
             some = x[part].contiguous(memory_format=torch.channels_last)
             steps = torch.full((len(some),), timestep, device=x.device)
-            parts.append(self._lean.denoise(some, steps, rows[part]))
+            with self._precision():
+                parts.append(self._lean.denoise(some, steps, rows[part]))
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _precision(self) -> torch.autocast:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 
-import torch
-from torch import Tensor
-
-from diffpose.folding import folded, keep_in_bf16
+from diffpose.folding import folded, kept_in_bf16
 from diffpose.model.network import DiffPose
 
 
@@ -20,14 +17,5 @@ def lean(network: DiffPose, *, bf16: bool) -> DiffPose:
     """
     twin = copy.copy(network)
     twin._modules = dict(network._modules)
-    twin.backbone = folded(network.backbone, _noise(network))
-    if bf16:
-        twin = copy.deepcopy(twin)
-        keep_in_bf16(twin)
-    return twin.eval()
-
-
-def _noise(network: DiffPose) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    picture = torch.rand(1, 3, *network.config.crop_size, generator=generator)
-    return picture.to(next(network.parameters()))
+    twin.backbone = folded(network.backbone)
+    return (kept_in_bf16(twin) if bf16 else twin).eval()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Sequence
 from itertools import groupby
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from diffpose.errors import SettingsError, WeightsError
-from diffpose.folding import folded, keep_in_bf16, native_bf16
+from diffpose.folding import folded, kept_in_bf16, native_bf16
 from diffpose.geometry import Affine, apply_affine, invert_affine
 from diffpose.tensorfile import file_hash
 from diffpose.tracking.associate import Detections
@@ -67,12 +66,9 @@ class PersonDetector:
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights_hash, self.min_score = weights_hash, min_score
         self.side = network.config.side
-        noise = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-        self._lean = folded(self.network, noise.to(self.device))
         self.bf16 = bf16
-        if bf16:
-            self._lean = copy.deepcopy(self._lean)
-            keep_in_bf16(self._lean)
+        lean = folded(self.network)
+        self._lean = kept_in_bf16(lean) if bf16 else lean
         self._turn = threading.Lock()
 
     @classmethod

@@ -182,18 +182,12 @@ class Trainer:
         added = max(0, round(math.log2(model.finest_stride / new.finest_stride)))
         tensors = resize_weights(tensors, old=model.feature_size, new=new.feature_size)
         tensors = below_finer_levels(tensors, added=added)
-        if added and isinstance(self.trainee.network.backbone, ConvBackbone):
-            for lateral in self.trainee.network.backbone.lateral[:added]:
-                for parameter in lateral.parameters():
-                    nn.init.zeros_(parameter)
         own = self.trainee.state_dict()
-        fitting = {k: v for k, v in tensors.items() if k in own and v.shape == own[k].shape}
         finer = tuple(f"network.backbone.lateral.{level}." for level in range(added))
-        missing = [
-            k
-            for k in own
-            if k.startswith("network.backbone.") and k not in fitting and not k.startswith(finer)
-        ]
+        silent = {k: torch.zeros_like(v) for k, v in own.items() if k.startswith(finer)}
+        fitting = {k: v for k, v in tensors.items() if k in own and v.shape == own[k].shape}
+        fitting |= silent
+        missing = [k for k in own if k.startswith("network.backbone.") and k not in fitting]
         if missing:
             raise WeightsError(
                 f"{name} was trained with another backbone (it lacks {missing[0]}); "
