@@ -129,7 +129,7 @@ def _sampling() -> tuple[gr.Slider, gr.Slider]:
         )  # fmt: skip
         hypotheses = gr.Slider(
             1, MAX_HYPOTHESES, START_HYPOTHESES, step=1, label="Ensemble samples",
-            elem_id="hypotheses", info="More steadies the uncertainty.", buttons=[],
+            elem_id="hypotheses", info="More alternatives; slower.", buttons=[],
         )  # fmt: skip
     return steps, hypotheses
 
