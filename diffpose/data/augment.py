@@ -28,6 +28,8 @@ class AugmentConfig:
         blur: Share of blurred crops.
         drift: Camera motion of pseudo-clips a frame, in parts of the crop's sides.
         half_body: Share of crops around the upper or lower half of a person only.
+        upend: Share of crops turned by any angle instead, all equally likely: people who stand on
+            their hands, lie or fall are few, and a network learns by heart those it sees.
     """
 
     rotation: float = 30.0
@@ -39,6 +41,7 @@ class AugmentConfig:
     blur: float = 0.15
     drift: float = 0.01
     half_body: float = 0.0
+    upend: float = 0.0
 
 
 def random_crop(
@@ -49,15 +52,30 @@ def random_crop(
     rng: np.random.Generator,
 ) -> tuple[Affine, bool]:
     """A jittered crop around ``box``: affine to the (height, width) crop, and whether mirrored."""
+    angle = np.deg2rad(np.clip(rng.normal(0, config.rotation), -90, 90))
+    if rng.random() < config.upend:
+        angle = rng.uniform(-np.pi, np.pi)
+        box = turned_box(box, angle)
     x1, y1, x2, y2 = crop_box(box, size=size)
     centre = np.array([x1 + x2, y1 + y2]) / 2
     centre += rng.normal(0, config.shift, 2) * (x2 - x1, y2 - y1)
     log_scale = config.scale * np.clip(rng.normal(), -2.5, 2.5)
-    angle = np.deg2rad(np.clip(rng.normal(0, config.rotation), -90, 90))
     mirrored = bool(rng.random() < config.flip)
     scale = size[1] / (x2 - x1) * float(np.exp(log_scale))
     affine = similarity(centre=centre, scale=scale, angle=angle, size=size, mirrored=mirrored)
     return affine, mirrored
+
+
+def turned_box(box: NDArray[np.floating], angle: float) -> NDArray[np.float64]:
+    """Box (4,) xyxy of what fills ``box``, turned about its centre by an angle in radians.
+
+    The body is taken for the ellipse in its box: people seldom reach into a box's corners.
+    """
+    x1, y1, x2, y2 = np.asarray(box, dtype=np.float64)
+    centre, half = np.array([x1 + x2, y1 + y2]) / 2, np.array([x2 - x1, y2 - y1]) / 2
+    cos, sin = np.cos(angle), np.sin(angle)
+    turned = np.hypot(half * cos, half[::-1] * sin)
+    return np.concatenate([centre - turned, centre + turned])
 
 
 def half_body_box(

@@ -5,7 +5,7 @@ and a confidence p means that the keypoint lies within a tenth of the torso of t
 time. Errors have heavy tails (a left wrist taken for the right one), so the ellipse is scaled by
 the 90 % quantile of the misses, never by their variance.
 
-Both maps are linear in eight features of a keypoint's statement, fitted for each joint group: the
+Both maps are linear in twelve features of a keypoint's statement, fitted for each joint group: the
 ellipse's log scale by quantile regression, the confidence's logit by logistic regression. Before
 that an ellipse may be stretched towards the other side's keypoint, which is where most large misses
 lie. All zeros, or a group that was not fitted, is the identity; little data stays close to it.
@@ -33,6 +33,7 @@ from diffpose.evaluation.statements import (
     log_miss,
     within,
 )
+from diffpose.skeleton import Skeleton
 
 FEATURES = (
     "constant",
@@ -43,11 +44,18 @@ FEATURES = (
     "steps",
     "hypotheses",
     "samples",
+    "upended",
+    "lying",
+    "frontal",
+    "away",
 )
 """What the maps are linear in: see `features`."""
 
-FORMAT = "diffpose-calibration-2"
-_OLDER = "diffpose-calibration-1"  # the same without a stretch
+FORMAT = "diffpose-calibration-3"
+_OLDER = {
+    "diffpose-calibration-2": FEATURES[:8],  # the same without the body's posture
+    "diffpose-calibration-1": FEATURES[:8],  # and without a stretch
+}
 
 _STRETCHES = (0.0, 0.1, 0.2, 0.4)
 _WORTH_A_STRETCH = 0.02  # of the score: less may be chance
@@ -143,10 +151,13 @@ class Calibration:
         """
         try:
             content = json.loads(text)
-            known = content["format"] in (FORMAT, _OLDER)
-            if not known or tuple(content["features"]) != FEATURES:
+            named = {FORMAT: FEATURES, **_OLDER}.get(content["format"])
+            if named is None or tuple(content["features"]) != named:
                 raise ValueError(f"format {content['format']!r}")
-            groups = {name: _group_map(part) for name, part in content["groups"].items()}
+            groups = {
+                name: _group_map(part, num_features=len(named))
+                for name, part in content["groups"].items()
+            }
             return cls(groups, dict(content["measured"]))
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise FormatError(
@@ -159,16 +170,17 @@ IDENTITY = Calibration()
 """Leaves everything as stated."""
 
 
-def _group_map(part: Mapping[str, Any]) -> GroupMap:
+def _group_map(part: Mapping[str, Any], *, num_features: int) -> GroupMap:
     width, confidence = (tuple(map(float, part[name])) for name in ("width", "confidence"))
     stretch = float(part.get("stretch", 0.0))
     if not (
-        len(width) == len(confidence) == len(FEATURES)
+        len(width) == len(confidence) == num_features
         and np.isfinite((*width, *confidence, stretch)).all()
         and stretch >= 0
     ):
         raise ValueError("weights that do not fit the features")
-    return GroupMap(int(part["count"]), width, confidence, stretch)
+    newer = (0.0,) * (len(FEATURES) - num_features)
+    return GroupMap(int(part["count"]), width + newer, confidence + newer, stretch)
 
 
 def features(predictions: Predictions) -> NDArray[np.float64]:
@@ -177,8 +189,10 @@ def features(predictions: Predictions) -> NDArray[np.float64]:
     The logarithm of the ellipse's mean radius in parts of the pose's size; the logit of the
     keypoint's confidence and of the pose's on average; the logarithm of the predicted torso in
     parts of the pose's size (a torso seen along its length makes "a tenth of the torso" small);
-    and one over the steps, over the hypotheses and over their product, so that a fit at four
-    settings meets all four and serves those between.
+    one over the steps, over the hypotheses and over their product, so that a fit at four settings
+    meets all four and serves those between; and the predicted posture (`_posture`), for left and
+    right are confused in people who lie, stand on their hands or turn their back more than the
+    spread of their heatmaps says.
     """
     stated = predictions.keypoints
     centred = stated - _mean_of_known(stated)[:, None]
@@ -199,7 +213,37 @@ def features(predictions: Predictions) -> NDArray[np.float64]:
         np.broadcast_to(1 / predictions.draws[:, 1:], shape),
         np.broadcast_to(1 / predictions.draws.prod(axis=1, keepdims=True), shape),
     ]
-    return np.stack(columns, axis=-1)
+    posture = _posture(stated, predictions.skeleton)[:, None]
+    return np.concatenate(
+        [np.stack(columns, axis=-1), np.broadcast_to(posture, (*shape, posture.shape[-1]))], axis=-1
+    )
+
+
+def _posture(stated: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.float64]:
+    """How each body lies in the picture, from shoulders and hips alone: (N, 4).
+
+    Upended: 0 upright, 1 upside down. Lying: 0 for both of these, 1 level. Frontal: how far left
+    and right lie apart, in torsos, up to half of one. Away: the same, at most 1, if the back is
+    turned to the camera, else 0. All are 0 where a shoulder or hip is not known. A mirrored
+    picture has the same.
+    """
+    points = np.asarray(stated, np.float64)
+    shoulders, hips = (
+        [points[:, skeleton.index(f"{side}_{part}")] for side in ("left", "right")]
+        for part in ("shoulder", "hip")
+    )
+    up = (shoulders[0] + shoulders[1] - hips[0] - hips[1]) / 2
+    across = (shoulders[0] - shoulders[1] + hips[0] - hips[1]) / 2
+    torso = np.linalg.norm(up, axis=1).clip(min=1e-6)
+    # Of somebody upright who faces the camera, left is on the picture's right.
+    facing = ((up[:, 0] * across[:, 1] - up[:, 1] * across[:, 0]) / torso**2).clip(-1, 1)
+    posture = [
+        (1 + up[:, 1] / torso) / 2,
+        np.abs(up[:, 0]) / torso,
+        np.abs(facing).clip(max=0.5),
+        (-facing).clip(min=0),
+    ]
+    return np.nan_to_num(np.stack(posture, axis=1))
 
 
 def fit(
@@ -399,7 +443,7 @@ def _fit_width(
 
     Bounds: a wider statement never becomes a narrower ellipse, nor does a surer one a wider.
     """
-    bounds = [(-3, 3), (-1, 1), (-1, 0), (-1, 0), (-1, 1), (-2, 2), (-2, 2), (-2, 2)]
+    bounds = [(-3, 3), (-1, 1), (-1, 0), (-1, 0), (-1, 1), *[(-2, 2)] * 7]
 
     def loss(beta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         z = (y - x @ beta) / _SOFT
@@ -417,7 +461,7 @@ def _fit_confidence(
     x: NDArray[np.float64], hit: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Logistic regression with the identity as prior; bounds as in `_fit_width`."""
-    bounds = [(-9, 9), (-9, 0), (-1, 4), (0, 4), (-9, 9), (-9, 9), (-9, 9), (-9, 9)]
+    bounds = [(-9, 9), (-9, 0), (-1, 4), (0, 4), *[(-9, 9)] * 8]
     own = x[:, FEATURES.index("own logit")]
 
     def loss(beta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from diffpose.errors import FormatError
-from diffpose.evaluation.calibration import FEATURES, IDENTITY, Calibration, GroupMap, fit, refit
+from diffpose.evaluation.calibration import (
+    FEATURES,
+    IDENTITY,
+    Calibration,
+    GroupMap,
+    features,
+    fit,
+    refit,
+)
 from diffpose.evaluation.pck import torso_sizes
 from diffpose.evaluation.reliability import (
     coverage,
@@ -205,7 +213,7 @@ def test_text_brings_a_calibration_back_and_other_text_is_named():
 
     assert again == calibration
     assert again.digest == calibration.digest != IDENTITY.digest
-    for text in ("", "[]", "{}", calibration.to_json().replace("calibration-2", "calibration-9")):
+    for text in ("", "[]", "{}", calibration.to_json().replace("calibration-3", "calibration-9")):
         with pytest.raises(FormatError, match="calibrat"):
             Calibration.from_json(text)
     broken = json.loads(calibration.to_json())
@@ -214,25 +222,111 @@ def test_text_brings_a_calibration_back_and_other_text_is_named():
         Calibration.from_json(json.dumps(broken))
 
 
-def test_a_calibration_of_the_older_format_has_no_stretch():
-    calibration = fit(*honest(60))
+@pytest.mark.parametrize("version", [1, 2])
+def test_calibrations_of_older_formats_say_what_they_said(version):
+    predictions, truths = honest(60)
+    calibration = fit(predictions, truths)
     content = json.loads(calibration.to_json())
-    content["format"] = "diffpose-calibration-1"
+    content["format"] = f"diffpose-calibration-{version}"
+    content["features"] = content["features"][:8]
     for part in content["groups"].values():
-        del part["stretch"]
+        part["width"], part["confidence"] = part["width"][:8], part["confidence"][:8]
+        if version == 1:
+            del part["stretch"]
 
     older = Calibration.from_json(json.dumps(content))
 
-    assert all(part.stretch == 0 for part in older.groups.values())
+    assert version == 2 or all(part.stretch == 0 for part in older.groups.values())
+    for name, part in older.groups.items():
+        assert part.width == (*calibration.groups[name].width[:8], 0, 0, 0, 0)
+    stated = older.apply(predictions)
+    x = features(predictions)[:, group_columns(HALPE26)["face"], :8]
+    scale = np.exp(x @ np.array(content["groups"]["face"]["width"]))
+    face = group_columns(HALPE26)["face"]
+    np.testing.assert_allclose(
+        stated.covariance[:, face], predictions.covariance[:, face] * scale[..., None, None] ** 2
+    )
+
+
+def turned(predictions, angle):
+    """The same statements about a picture turned by an angle in radians."""
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return replace(
+        predictions,
+        keypoints=predictions.keypoints @ turn.T,
+        covariance=turn @ predictions.covariance @ turn.T,
+    )
+
+
+def mirrored(predictions):
+    """The same statements about the mirror image, where left is right."""
+    columns = HALPE26.mirror
+    flip = np.diag([-1.0, 1.0])
+    return replace(
+        predictions,
+        keypoints=(predictions.keypoints @ flip)[:, columns],
+        confidence=predictions.confidence[:, columns],
+        covariance=(flip @ predictions.covariance @ flip)[:, columns],
+    )
+
+
+POSTURE = [FEATURES.index(name) for name in ("upended", "lying", "frontal", "away")]
+
+
+@pytest.mark.parametrize(
+    ("degrees", "posture"),
+    [(0, (0, 0, 0.5, 0)), (180, (1, 0, 0.5, 0)), (90, (0.5, 1, 0.5, 0)), (-90, (0.5, 1, 0.5, 0))],
+)
+def test_posture_of_somebody_who_faces_the_camera(degrees, posture):
+    truths = standing(1)
+    predictions = replace(honest(1)[0], keypoints=truths)
+
+    found = features(turned(predictions, np.deg2rad(degrees)))[0, 0, POSTURE]
+
+    np.testing.assert_allclose(found, posture, atol=1e-9)
+
+
+def test_a_back_is_told_from_a_front_and_a_mirror_changes_nothing():
+    predictions = replace(honest(1)[0], keypoints=standing(1))
+    front = replace(predictions, keypoints=predictions.keypoints)
+    back = replace(predictions, keypoints=predictions.keypoints * (-1, 1))
+
+    away = FEATURES.index("away")
+    assert features(front)[0, 0, away] == 0
+    assert features(back)[0, 0, away] == pytest.approx(60 / 80)
+    for one in (front, back, turned(front, 1.0), honest(20)[0]):
+        np.testing.assert_allclose(
+            features(mirrored(one)), features(one)[:, HALPE26.mirror], atol=1e-9
+        )
+
+
+def test_people_upside_down_get_ellipses_of_their_own():
+    upright, truths = honest(600)
+    wide, below = honest(600, seed=1)
+    wide = replace(wide, covariance=wide.covariance / 4)  # they state half their errors
+    half_turn = np.diag([-1.0, -1.0])
+    predictions = join([upright, turned(wide, np.pi)])
+    truth = np.concatenate([truths, below @ half_turn])
+
+    after = fit(predictions, truth).apply(predictions)
+
+    held = log_miss(after, truth) <= 0
+    assert held[:600].mean() == pytest.approx(0.9, abs=0.02)
+    assert held[600:].mean() == pytest.approx(0.9, abs=0.02)
 
 
 def exchanged(count, *, share, seed=0):
-    """Honest predictions, of which a share has left and right exchanged without knowing."""
+    """Honest predictions, of which a share has left and right exchanged without knowing.
+
+    Half of the people turn their back, so that nobody's looks give an exchange away.
+    """
     predictions, truths = honest(count, seed=seed)
-    wrong = np.random.default_rng(seed + 1).random(count) < share
-    found = predictions.keypoints.copy()
+    rng = np.random.default_rng(seed + 1)
+    wrong, back = rng.random(count) < share, rng.random(count) < 0.5
+    view = np.where(back[:, None, None], (-1.0, 1.0), (1.0, 1.0))
+    found = predictions.keypoints * view
     found[wrong] = found[wrong][:, HALPE26.mirror]
-    return replace(predictions, keypoints=found), truths
+    return replace(predictions, keypoints=found), truths * view
 
 
 def test_where_sides_are_taken_for_each_other_ellipses_reach_over():
