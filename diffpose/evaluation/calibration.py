@@ -5,10 +5,11 @@ and a confidence p means that the keypoint lies within a tenth of the torso of t
 time. Errors have heavy tails (a left wrist taken for the right one), so the ellipse is scaled by
 the 90 % quantile of the misses, never by their variance.
 
-Both maps are linear in twelve features of a keypoint's statement, fitted for each joint group: the
-ellipse's log scale by quantile regression, the confidence's logit by logistic regression. Before
-that an ellipse may be stretched towards the other side's keypoint, which is where most large misses
-lie. All zeros, or a group that was not fitted, is the identity; little data stays close to it.
+Both maps are linear in thirteen features of a keypoint's statement, fitted for each joint group:
+the ellipse's log scale by quantile regression, the confidence's logit by logistic regression.
+Before that an ellipse may be stretched towards the other side's keypoint, which is where most large
+misses lie. All zeros, or a group that was not fitted, is the identity; little data stays close to
+it.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ FEATURES = (
     "lying",
     "frontal",
     "away",
+    "apart",
 )
 """What the maps are linear in: see `features`."""
 
@@ -190,9 +192,10 @@ def features(predictions: Predictions) -> NDArray[np.float64]:
     keypoint's confidence and of the pose's on average; the logarithm of the predicted torso in
     parts of the pose's size (a torso seen along its length makes "a tenth of the torso" small);
     one over the steps, over the hypotheses and over their product, so that a fit at four settings
-    meets all four and serves those between; and the predicted posture (`_posture`), for left and
-    right are confused in people who lie, stand on their hands or turn their back more than the
-    spread of their heatmaps says.
+    meets all four and serves those between; the predicted posture (`_posture`), for left and right
+    are confused in people who lie, stand on their hands or turn their back more than the spread of
+    their heatmaps says; and the logarithm of the way to the other side's keypoint in torsos, which
+    is how far such a confusion puts it off.
     """
     stated = predictions.keypoints
     centred = stated - _mean_of_known(stated)[:, None]
@@ -201,26 +204,39 @@ def features(predictions: Predictions) -> NDArray[np.float64]:
     relative = np.log((radius / size[:, None]).clip(1e-3, 1e1)) + 2
     own = _logit(predictions.confidence)
     pose = _mean_of_known(own)
-    torso = np.log((torso_sizes(stated, predictions.skeleton) / size).clip(0.1, 10.0))
+    torso = torso_sizes(stated, predictions.skeleton)
+    relative_torso = np.log((torso / size).clip(0.1, 10.0))
     shape = own.shape
     columns = [
         np.ones(shape),
         relative,
         own,
         np.broadcast_to(pose[:, None], shape),
-        np.broadcast_to(np.nan_to_num(torso)[:, None], shape),
+        np.broadcast_to(np.nan_to_num(relative_torso)[:, None], shape),
         np.broadcast_to(1 / predictions.draws[:, :1], shape),
         np.broadcast_to(1 / predictions.draws[:, 1:], shape),
         np.broadcast_to(1 / predictions.draws.prod(axis=1, keepdims=True), shape),
     ]
-    posture = _posture(stated, predictions.skeleton)[:, None]
-    return np.concatenate(
-        [np.stack(columns, axis=-1), np.broadcast_to(posture, (*shape, posture.shape[-1]))], axis=-1
-    )
+    columns += [np.broadcast_to(p[:, None], shape) for p in _posture(stated, predictions.skeleton)]
+    columns.append(_apart(stated, torso, predictions.skeleton))
+    return np.stack(columns, axis=-1)
+
+
+def _apart(
+    stated: NDArray[np.floating], torso: NDArray[np.float64], skeleton: Skeleton
+) -> NDArray[np.float64]:
+    """Logarithm (N, K) of each keypoint's distance from the other side's, in torsos, up to one.
+
+    0 for keypoints in the middle of the body, and where a side or the torso is not known.
+    """
+    other = skeleton.mirror
+    distance = np.linalg.norm(np.asarray(stated[:, other] - stated, np.float64), axis=-1)
+    apart = np.log((distance / torso.clip(min=1e-6)[:, None]).clip(0.03, 1.0))
+    return np.where(other == np.arange(len(other)), 0.0, np.nan_to_num(apart))
 
 
 def _posture(stated: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.float64]:
-    """How each body lies in the picture, from shoulders and hips alone: (N, 4).
+    """How each body lies in the picture, from shoulders and hips alone: (4, N).
 
     Upended: 0 upright, 1 upside down. Lying: 0 for both of these, 1 level. Frontal: how far left
     and right lie apart, in torsos, up to half of one. Away: the same, at most 1, if the back is
@@ -243,7 +259,7 @@ def _posture(stated: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.flo
         np.abs(facing).clip(max=0.5),
         (-facing).clip(min=0),
     ]
-    return np.nan_to_num(np.stack(posture, axis=1))
+    return np.nan_to_num(np.stack(posture))
 
 
 def fit(
@@ -443,7 +459,7 @@ def _fit_width(
 
     Bounds: a wider statement never becomes a narrower ellipse, nor does a surer one a wider.
     """
-    bounds = [(-3, 3), (-1, 1), (-1, 0), (-1, 0), (-1, 1), *[(-2, 2)] * 7]
+    bounds = [(-3, 3), (-1, 1), (-1, 0), (-1, 0), (-1, 1), *[(-2, 2)] * 8]
 
     def loss(beta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         z = (y - x @ beta) / _SOFT
@@ -461,7 +477,7 @@ def _fit_confidence(
     x: NDArray[np.float64], hit: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Logistic regression with the identity as prior; bounds as in `_fit_width`."""
-    bounds = [(-9, 9), (-9, 0), (-1, 4), (0, 4), *[(-9, 9)] * 8]
+    bounds = [(-9, 9), (-9, 0), (-1, 4), (0, 4), *[(-9, 9)] * 9]
     own = x[:, FEATURES.index("own logit")]
 
     def loss(beta: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

@@ -22,18 +22,23 @@ ELLIPSE = float(-2 * np.log(1 - LEVEL))
 NEAR = 0.1
 """Part of the torso that counts as correct in the confidence's promise."""
 
+
+def _both(*parts: str) -> tuple[str, ...]:
+    return tuple(f"{side}_{part}" for part in parts for side in ("left", "right"))
+
+
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "face": ("nose", "eye", "ear"),
-    "head and trunk": ("head", "neck", "head_top", "head_bottom"),
-    "shoulders": ("shoulder",),
-    "elbows": ("elbow",),
-    "wrists": ("wrist",),
-    "hips": ("hip",),
-    "knees": ("knee",),
-    "ankles": ("ankle",),
-    "feet": ("big_toe", "small_toe", "heel"),
+    "face": ("nose", *_both("eye", "ear")),
+    "head and trunk": ("head", "neck", "head_top", "head_bottom", "hip"),
+    "shoulders": _both("shoulder"),
+    "elbows": _both("elbow"),
+    "wrists": _both("wrist"),
+    "hips": _both("hip"),
+    "knees": _both("knee"),
+    "ankles": _both("ankle"),
+    "feet": _both("big_toe", "small_toe", "heel"),
 }
-"""Joint groups by the keypoints' names without their side."""
+"""Joint groups by the keypoints' names. The middle of the hips has no side to be confused."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +101,9 @@ def join(parts: Sequence[Predictions]) -> Predictions:
 
 def group_columns(skeleton: Skeleton) -> dict[str, NDArray[np.int64]]:
     """Positions of each joint group's keypoints in a skeleton; groups without any are left out."""
-    parts = [name.removeprefix("left_").removeprefix("right_") for name in skeleton.keypoints]
+    names = skeleton.keypoints
     found = {
-        group: np.array([i for i, part in enumerate(parts) if part in members], dtype=np.int64)
+        group: np.array([i for i, name in enumerate(names) if name in members], dtype=np.int64)
         for group, members in GROUPS.items()
     }
     return {group: columns for group, columns in found.items() if len(columns)}

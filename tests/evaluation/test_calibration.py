@@ -238,7 +238,7 @@ def test_calibrations_of_older_formats_say_what_they_said(version):
 
     assert version == 2 or all(part.stretch == 0 for part in older.groups.values())
     for name, part in older.groups.items():
-        assert part.width == (*calibration.groups[name].width[:8], 0, 0, 0, 0)
+        assert part.width == (*calibration.groups[name].width[:8], *[0.0] * 5)
     stated = older.apply(predictions)
     x = features(predictions)[:, group_columns(HALPE26)["face"], :8]
     scale = np.exp(x @ np.array(content["groups"]["face"]["width"]))
@@ -298,6 +298,29 @@ def test_a_back_is_told_from_a_front_and_a_mirror_changes_nothing():
         np.testing.assert_allclose(
             features(mirrored(one)), features(one)[:, HALPE26.mirror], atol=1e-9
         )
+
+
+@pytest.mark.parametrize("skeleton", [HALPE26, COCO17, POSETRACK15])
+def test_every_keypoint_has_one_group_and_sides_share_theirs(skeleton):
+    columns = group_columns(skeleton)
+
+    assert sorted(np.concatenate(list(columns.values()))) == list(range(len(skeleton)))
+    group_of = {int(i): name for name, some in columns.items() for i in some}
+    assert all(group_of[i] == group_of[int(j)] for i, j in enumerate(skeleton.mirror))
+
+
+def test_apart_is_the_way_to_the_other_side_in_torsos_and_nothing_in_the_middle():
+    predictions = replace(honest(2)[0], keypoints=standing(2))
+    predictions.keypoints[1, HALPE26.index("right_hip")] = np.nan
+
+    found = features(predictions)[:, :, FEATURES.index("apart")]
+
+    hip = HALPE26.index("left_hip")
+    assert found[0, hip] == pytest.approx(np.log(60 / 100))
+    assert found[1, hip] == 0
+    middle = HALPE26.mirror == np.arange(26)
+    assert middle.any()
+    assert (found[:, middle] == 0).all()
 
 
 def test_people_upside_down_get_ellipses_of_their_own():
