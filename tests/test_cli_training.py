@@ -69,6 +69,7 @@ def test_train_then_evaluate(tmp_path, lspet):
     assert scored.exit_code == 0, scored.output
     assert "3 people of lspet, boxes: whole picture" in scored.output
     assert "| **12 limb keypoints** |" in scored.output
+    assert "degrees from upright" in scored.output
 
     trust = tmp_path / "trust.npz"
     audited = run("audit", lspet, "--weights", weights, "-o", trust)

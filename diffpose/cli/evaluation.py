@@ -100,7 +100,7 @@ def _evaluate_pck(
     whole_picture: bool,
 ) -> None:
     from diffpose.data.sources import ShardSource, Source, load_lspet
-    from diffpose.inference.evaluate import BoxSource, estimate_source, pck_table
+    from diffpose.inference.evaluate import BoxSource, estimate_source, pck_table, tilt_table
 
     if dataset is Dataset.LSPET:
         source: Source = load_lspet(folder, "val", estimator.skeleton)
@@ -110,6 +110,7 @@ def _evaluate_pck(
     found, truth = estimate_source(estimator, source, sampling, boxes=boxes)
     _say_what(f"{len(truth)} people of {dataset.value}", boxes.value, sampling, estimator)
     typer.echo(pck_table(found, truth, estimator.skeleton))
+    typer.echo("\n" + tilt_table(found, truth, estimator.skeleton))
 
 
 def _evaluate_posetrack(

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from diffpose.errors import FormatError
-from diffpose.evaluation.pck import torso_sizes
+from diffpose.evaluation.pck import body_axes, torso_sizes
 from diffpose.evaluation.statements import (
     LEVEL,
     Predictions,
@@ -243,13 +243,7 @@ def _posture(stated: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.flo
     turned to the camera, else 0. All are 0 where a shoulder or hip is not known. A mirrored
     picture has the same.
     """
-    points = np.asarray(stated, np.float64)
-    shoulders, hips = (
-        [points[:, skeleton.index(f"{side}_{part}")] for side in ("left", "right")]
-        for part in ("shoulder", "hip")
-    )
-    up = (shoulders[0] + shoulders[1] - hips[0] - hips[1]) / 2
-    across = (shoulders[0] - shoulders[1] + hips[0] - hips[1]) / 2
+    up, across = body_axes(stated, skeleton)
     torso = np.linalg.norm(up, axis=1).clip(min=1e-6)
     # Of somebody upright who faces the camera, left is on the picture's right.
     facing = ((up[:, 0] * across[:, 1] - up[:, 1] * across[:, 0]) / torso**2).clip(-1, 1)

@@ -39,6 +39,40 @@ def torso_sizes(truth: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.f
     return np.where(np.isnan(diagonal), side, diagonal)
 
 
+def body_axes(
+    points: NDArray[np.floating], skeleton: Skeleton
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Which way each body lies: from hips to shoulders, and from its right side to its left.
+
+    Args:
+        points: (N, K, 2) pixels, NaN where not known.
+        skeleton: Their skeleton.
+
+    Returns:
+        Two (N, 2), pixels; NaN where a shoulder or hip is not known.
+    """
+    corners = [
+        np.asarray(points[:, skeleton.index(f"{side}_{part}")], np.float64)
+        for part in ("shoulder", "hip")
+        for side in ("left", "right")
+    ]
+    left_shoulder, right_shoulder, left_hip, right_hip = corners
+    up = (left_shoulder + right_shoulder - left_hip - right_hip) / 2
+    across = (left_shoulder - right_shoulder + left_hip - right_hip) / 2
+    return up, across
+
+
+def torso_tilt(points: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.float64]:
+    """Angle (N,) between each torso and upright in the picture: 0 to 180 degrees, NaN if unknown.
+
+    Args:
+        points: (N, K, 2) pixels, NaN where not known.
+        skeleton: Their skeleton.
+    """
+    up, _ = body_axes(points, skeleton)
+    return np.degrees(np.abs(np.arctan2(up[:, 0], -up[:, 1])))
+
+
 def head_sizes(head_boxes: NDArray[np.floating]) -> NDArray[np.float64]:
     """Size of each person's head, the normaliser of PCKh on MPII and of PoseTrack AP.
 

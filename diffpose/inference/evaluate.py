@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from diffpose.data.sources import Example, Source
-from diffpose.evaluation.pck import limb_pck, pck, torso_sizes
+from diffpose.evaluation.pck import limb_pck, pck, torso_sizes, torso_tilt
 from diffpose.evaluation.statements import Predictions, join
 from diffpose.geometry import crop_affine, union_box
 from diffpose.inference.estimator import Estimator
@@ -161,4 +162,19 @@ def pck_table(found: NDArray[np.floating], truth: NDArray[np.floating], skeleton
             lines.append(f"| {part.replace('_', ' ')} | {means[0]:.3f} | {means[1]:.3f} |")
     total = [limb_pck(found, truth, skeleton, threshold=t) for t in (0.2, 0.1)]
     lines.append(f"| **12 limb keypoints** | **{total[0]:.3f}** | **{total[1]:.3f}** |")
+    return "\n".join(lines)
+
+
+_TILTS = (0, 30, 60, 120, 180)  # degrees
+
+
+def tilt_table(found: NDArray[np.floating], truth: NDArray[np.floating], skeleton: Skeleton) -> str:
+    """A Markdown table of limb PCK by the true torso's angle against upright in the picture."""
+    tilt = torso_tilt(truth, skeleton)
+    lines = ["| torso, degrees from upright | people | PCK@0.2 | PCK@0.1 |", "|---|---|---|---|"]
+    for low, high in pairwise(_TILTS):
+        some = (tilt >= low) & ((tilt < high) | (high == _TILTS[-1]))
+        if some.any():
+            scores = [limb_pck(found[some], truth[some], skeleton, threshold=t) for t in (0.2, 0.1)]
+            lines.append(f"| {low} to {high} | {some.sum()} | {scores[0]:.3f} | {scores[1]:.3f} |")
     return "\n".join(lines)

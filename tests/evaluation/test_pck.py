@@ -2,8 +2,18 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from diffpose.evaluation.pck import head_sizes, limb_pck, pck, pckh, torso_sizes
+from diffpose.evaluation.pck import (
+    body_axes,
+    head_sizes,
+    limb_pck,
+    pck,
+    pckh,
+    torso_sizes,
+    torso_tilt,
+)
 from diffpose.skeleton import LIMB_KEYPOINTS, LSP14
 
 RNG = np.random.default_rng(0)
@@ -28,6 +38,38 @@ def test_the_torso_is_the_longer_diagonal():
     truth[0, LSP14.index("left_hip")] = (6, 8)
 
     assert torso_sizes(truth, LSP14)[0] == pytest.approx(50)
+
+
+def upright(count=1):
+    """People who stand and face the camera: y points down, their left is on the picture's right."""
+    truth = np.full((count, 14, 2), np.nan)
+    for name, xy in (
+        ("left_shoulder", (20, 0)), ("right_shoulder", (-20, 0)),
+        ("left_hip", (12, 50)), ("right_hip", (-12, 50)),
+    ):  # fmt: skip
+        truth[:, LSP14.index(name)] = xy
+    return truth
+
+
+@given(st.floats(-180, 180))
+def test_the_tilt_is_the_angle_by_which_somebody_upright_was_turned(degrees):
+    angle = np.deg2rad(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+    found = torso_tilt(upright() @ turn.T + 7, LSP14)
+
+    np.testing.assert_allclose(found, [abs(degrees)], atol=1e-6)
+
+
+def test_axes_lead_up_and_to_the_left_and_are_unknown_without_a_corner():
+    people = upright(2)
+    people[1, LSP14.index("left_hip")] = np.nan
+
+    up, across = body_axes(people, LSP14)
+
+    np.testing.assert_allclose(up, [(0, -50), (np.nan, np.nan)])
+    np.testing.assert_allclose(across, [(32, 0), (np.nan, np.nan)])
+    assert np.isnan(torso_tilt(people, LSP14)[1])
 
 
 def test_without_a_diagonal_the_side_counts_and_without_a_side_the_person_is_left_out():
