@@ -1,4 +1,4 @@
-"""Commands that make weights: ``train``, ``train-detector``, ``calibrate``, ``audit``."""
+"""Commands that make weights: ``train``, ``average``, ``calibrate``, ``audit`` and so on."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command()(train)
     app.command("train-detector")(train_person_detector)
+    app.command()(average)
     app.command()(calibrate)
     app.command()(audit)
 
@@ -124,6 +125,19 @@ def _say_progress(fraction: float, words: str) -> None:
 
 def _say_record(record: dict[str, Any]) -> None:
     typer.echo("  ".join(f"{key} {value}" for key, value in record.items()), err=True)
+
+
+def average(
+    first: Annotated[Path, typer.Argument(metavar="FIRST", help="Weights file.")],
+    second: Annotated[Path, typer.Argument(metavar="SECOND", help="Another of the same config.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    share: Annotated[float, typer.Option(help="What SECOND counts, 0 to 1.")] = 0.5,
+) -> None:
+    """Average two weights files, one trained on from the other; calibrate the result anew."""
+    from diffpose.model.weights import average_weights
+
+    average_weights(first, second, share=share, output=output)
+    typer.echo(f"{1 - share:g} of {first.name} and {share:g} of {second.name}: {output}")
 
 
 def calibrate(

@@ -108,6 +108,43 @@ def save_calibration(path: Path, calibration: str, *, output: Path) -> None:
     save_tensors(output, tensors, metadata | fitted_to)
 
 
+def average_weights(first: Path, second: Path, *, share: float, output: Path) -> None:
+    """Write the average of two weights files of one training's line.
+
+    Of runs that began at the same weights the average often sees more than either (Wortsman et
+    al. 2022, "Model soups"). It has no calibration: the statements of neither are its own.
+
+    Args:
+        first: Weights file, of which the rest is taken, and the stored precision.
+        second: Weights file of the same config.
+        share: What ``second`` counts, 0 to 1; each number is ``(1 - share) a + share b``.
+        output: Where to write.
+
+    Raises:
+        SettingsError: A share outside 0 to 1.
+        WeightsError: A file is damaged, or the two hold different networks.
+    """
+    if not 0 <= share <= 1:
+        raise SettingsError(f"Expected a share from 0 to 1, got {share}.")
+    sides = [load_weights(path) for path in (first, second)]
+    if sides[0].config != sides[1].config:
+        raise WeightsError(
+            f"{first.name} and {second.name} hold networks of different configs; "
+            "only runs of one config can be averaged."
+        )
+    mean = sides[0].state_dict()
+    for name, other in sides[1].state_dict().items():
+        if other.is_floating_point():
+            mean[name].lerp_(other, share)
+    stored = {t.dtype for t in load_tensors(first)[0].values() if t.is_floating_point()}
+    save_weights(
+        output,
+        sides[0],
+        training={"average": [tensors_hash(path) for path in (first, second)], "share": share},
+        dtype=stored.pop() if len(stored) == 1 else torch.float32,
+    )
+
+
 def _fill(network: DiffPose, tensors: Mapping[str, Tensor], name: str) -> None:
     expected = network.state_dict()
     wrong = sorted(set(expected) ^ set(tensors)) + [

@@ -8,9 +8,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from diffpose.errors import WeightsError
+from diffpose.errors import SettingsError, WeightsError
 from diffpose.model.network import DiffPose
 from diffpose.model.weights import (
+    average_weights,
     load_calibration,
     load_conv_weights,
     load_vit_weights,
@@ -197,3 +198,45 @@ def test_other_tensors_have_another_hash_and_refuse_the_calibration(saved):
     assert tensors_hash(saved) != before
     with pytest.raises(WeightsError, match="other weights"):
         load_calibration(saved)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_every_number_of_an_average_lies_between_its_two(saved, tmp_path, share):
+    torch.manual_seed(5)
+    other, mean = tmp_path / "other.safetensors", tmp_path / "mean.safetensors"
+    save_weights(other, DiffPose(STILL), training={}, dtype=torch.float32)
+
+    average_weights(saved, other, share=share, output=mean)
+
+    first, second, found = (load_weights(path).state_dict() for path in (saved, other, mean))
+    for name, tensor in found.items():
+        if tensor.is_floating_point():
+            wanted = (1 - share) * first[name] + share * second[name]
+            torch.testing.assert_close(tensor, wanted, rtol=1e-5, atol=1e-6)
+        else:
+            assert torch.equal(tensor, first[name])
+    made = json.loads(load_tensors(mean)[1]["training"])
+    assert made == {"average": [tensors_hash(saved), tensors_hash(other)], "share": share}
+
+
+def test_an_average_keeps_the_precision_and_drops_the_calibration(saved, tmp_path):
+    half, mean = tmp_path / "half.safetensors", tmp_path / "mean.safetensors"
+    save_weights(half, load_weights(saved), training={}, dtype=torch.float16)
+    save_calibration(half, "{}", output=half)
+
+    average_weights(half, saved, share=0.5, output=mean)
+
+    assert load_calibration(mean) is None
+    kinds = {t.dtype for t in load_tensors(mean)[0].values() if t.is_floating_point()}
+    assert kinds == {torch.float16}
+
+
+def test_networks_of_two_configs_and_shares_beyond_the_whole_are_refused(saved, tmp_path):
+    wide, mean = tmp_path / "wide.safetensors", tmp_path / "mean.safetensors"
+    save_weights(wide, DiffPose(replace(STILL, sigma=STILL.sigma + 1)), training={})
+
+    with pytest.raises(WeightsError, match="different configs"):
+        average_weights(saved, wide, share=0.5, output=mean)
+    with pytest.raises(SettingsError, match="share"):
+        average_weights(saved, saved, share=1.5, output=mean)
+    assert not mean.exists()
