@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ class Material:
 
 def annotated_stills(source: Source) -> Material:
     """Real pictures: they count more, for they are what the statements are about."""
-    return Material(source, share=5.0, tail_share=8.0)
+    return Material(source, share=5.0, tail_share=24.0)
 
 
 def rendered_clips(source: Source) -> Material:
@@ -126,6 +127,18 @@ def _fit(
         np.concatenate(known),
         weights=weights({name: materials[name].share for name in stated}),
         tail_weights=weights({name: materials[name].tail_share for name in stated}),
+        people=_people(stated, truths),
+    )
+
+
+def _people(
+    stated: Mapping[str, list[Predictions]], truths: Mapping[str, NDArray[np.float32]]
+) -> NDArray[np.int64]:
+    """A number for each person of all materials, the same at every setting."""
+    first = np.cumsum([0] + [len(truth) for truth in truths.values()])
+    numbers = (np.arange(start, stop) for start, stop in pairwise(first))
+    return np.concatenate(
+        [own for name, own in zip(truths, numbers, strict=True) for _ in stated[name]]
     )
 
 

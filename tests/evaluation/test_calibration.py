@@ -248,6 +248,38 @@ def test_calibrations_of_older_formats_say_what_they_said(version):
     )
 
 
+def test_a_size_settled_on_people_left_out_holds_more_of_others():
+    fresh, truths = honest(600, seed=100, tail="heavy")
+    held = {True: [], False: []}
+    for seed in range(3):
+        some, known = honest(24, seed=seed, tail="heavy")
+        for left_out, shares in held.items():
+            calibration = fit(some, known, people=np.arange(24) if left_out else None)
+            shares.append((log_miss(calibration.apply(fresh), truths) <= 0).mean())
+
+    # Thirteen features tell more of 24 people than is true of others.
+    assert np.mean(held[False]) < 0.885
+    assert np.mean(held[True]) == pytest.approx(0.9, abs=0.012)
+
+
+def test_people_are_left_out_whole_and_their_order_does_not_matter():
+    predictions, truths = honest(48)
+    twice, both = join([predictions, predictions]), np.concatenate([truths, truths])
+    people = np.arange(48)
+    order = np.random.default_rng(3).permutation(48)
+
+    once = fit(predictions, truths, people=people)
+    shuffled = fit(predictions[order], truths[order], people=people[order])
+    together = fit(twice, both, people=np.tile(people, 2))
+    apart = fit(twice, both, people=np.random.default_rng(4).permutation(96))
+
+    for name, part in once.groups.items():
+        np.testing.assert_allclose(part.width, shuffled.groups[name].width, atol=1e-3)
+    # The same people twice are no more people: a person's double in the fit gives it away.
+    constants = [[m.width[0] for m in c.groups.values()] for c in (together, apart)]
+    assert np.mean(constants[0]) > np.mean(constants[1])
+
+
 def turned(predictions, angle):
     """The same statements about a picture turned by an angle in radians."""
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
