@@ -39,10 +39,10 @@ class ErrorModel:
         event_factor: The same for the times of extremes and crossings.
     """
 
-    scale: float = 1.0
-    constant_share: float = 0.09
-    wandering_share: float = 0.91
-    correlation_s: float = 0.18
+    scale: float = 1.1
+    constant_share: float = 0.23
+    wandering_share: float = 0.77
+    correlation_s: float = 0.12
     corrected_sd: float = 0.02
     extreme_factor: float = 1.5
     event_factor: float = 1.6
