@@ -250,7 +250,7 @@ def test_calibrations_of_older_formats_say_what_they_said(version):
 
 def test_a_size_settled_on_people_left_out_holds_more_of_others():
     fresh, truths = honest(600, seed=100, tail="heavy")
-    held = {True: [], False: []}
+    held: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(3):
         some, known = honest(24, seed=seed, tail="heavy")
         for left_out, shares in held.items():
