@@ -1,4 +1,4 @@
-"""Commands that make weights: ``train``, ``average``, ``calibrate``, ``audit`` and so on."""
+"""Commands that make weights: train, train-detector, average, calibrate and audit."""
 
 from __future__ import annotations
 

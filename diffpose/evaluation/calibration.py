@@ -25,33 +25,20 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from diffpose.errors import FormatError
-from diffpose.evaluation.pck import body_axes, torso_sizes
+from diffpose.evaluation.statement_features import (
+    FEATURES,
+    features,
+    logit,
+    mean_log_radius,
+    with_ellipses,
+)
 from diffpose.evaluation.statements import (
     LEVEL,
     Predictions,
-    determinant,
     group_columns,
     log_miss,
     within,
 )
-from diffpose.skeleton import Skeleton
-
-FEATURES = (
-    "constant",
-    "relative radius",
-    "own logit",
-    "pose logit",
-    "torso",
-    "steps",
-    "hypotheses",
-    "samples",
-    "upended",
-    "lying",
-    "frontal",
-    "away",
-    "apart",
-)
-"""What the maps are linear in: see `features`."""
 
 FORMAT = "diffpose-calibration-3"
 _OLDER = {
@@ -104,7 +91,7 @@ class Calibration:
             return predictions
         stretches = {part.stretch for part in self.groups.values()}
         stretched = {amount: _stretched(predictions, amount) for amount in stretches}
-        values = {amount: features(part) for amount, part in stretched.items()}
+        values = _features_of(stretched, predictions)
         confidence, covariance = predictions.confidence.copy(), predictions.covariance.copy()
         for name, columns in group_columns(predictions.skeleton).items():
             if name in self.groups:
@@ -112,7 +99,7 @@ class Calibration:
                 x = values[maps.stretch][:, columns]
                 covariance[:, columns] = stretched[maps.stretch].covariance[:, columns]
                 scale = np.exp(x @ np.array(maps.width))[..., None, None]
-                shifted = _logit(confidence[:, columns]) + x @ np.array(maps.confidence)
+                shifted = logit(confidence[:, columns]) + x @ np.array(maps.confidence)
                 confidence[:, columns] = _share(shifted)
                 covariance[:, columns] *= scale**2
         return replace(predictions, confidence=confidence, covariance=covariance)
@@ -186,77 +173,6 @@ def _group_map(part: Mapping[str, Any], *, num_features: int) -> GroupMap:
     return GroupMap(int(part["count"]), width + newer, confidence + newer, stretch)
 
 
-def features(predictions: Predictions) -> NDArray[np.float64]:
-    """What the maps look at, free of the pixel's size: (N, K, F) in the order of `FEATURES`.
-
-    The logarithm of the ellipse's mean radius in parts of the pose's size; the logit of the
-    keypoint's confidence and of the pose's on average; the logarithm of the predicted torso in
-    parts of the pose's size (a torso seen along its length makes "a tenth of the torso" small);
-    one over the steps, over the hypotheses and over their product, so that a fit at four settings
-    meets all four and serves those between; the predicted posture (`_posture`), for left and right
-    are confused in people who lie, stand on their hands or turn their back more than the spread of
-    their heatmaps says; and the logarithm of the way to the other side's keypoint in torsos, which
-    is how far such a confusion puts it off.
-    """
-    stated = predictions.keypoints
-    centred = stated - _mean_of_known(stated)[:, None]
-    size = np.sqrt(_mean_of_known((centred**2).sum(axis=-1))).clip(min=1e-6)
-    radius = np.exp(_log_radius(predictions.covariance))
-    relative = np.log((radius / size[:, None]).clip(1e-3, 1e1)) + 2
-    own = _logit(predictions.confidence)
-    pose = _mean_of_known(own)
-    torso = torso_sizes(stated, predictions.skeleton)
-    relative_torso = np.log((torso / size).clip(0.1, 10.0))
-    shape = own.shape
-    columns = [
-        np.ones(shape),
-        relative,
-        own,
-        np.broadcast_to(pose[:, None], shape),
-        np.broadcast_to(np.nan_to_num(relative_torso)[:, None], shape),
-        np.broadcast_to(1 / predictions.draws[:, :1], shape),
-        np.broadcast_to(1 / predictions.draws[:, 1:], shape),
-        np.broadcast_to(1 / predictions.draws.prod(axis=1, keepdims=True), shape),
-    ]
-    columns += [np.broadcast_to(p[:, None], shape) for p in _posture(stated, predictions.skeleton)]
-    columns.append(_apart(stated, torso, predictions.skeleton))
-    return np.stack(columns, axis=-1)
-
-
-def _apart(
-    stated: NDArray[np.floating], torso: NDArray[np.float64], skeleton: Skeleton
-) -> NDArray[np.float64]:
-    """Logarithm (N, K) of each keypoint's distance from the other side's, in torsos, up to one.
-
-    0 for keypoints in the middle of the body, and where a side or the torso is not known.
-    """
-    other = skeleton.mirror
-    distance = np.linalg.norm(np.asarray(stated[:, other] - stated, np.float64), axis=-1)
-    apart = np.log((distance / torso.clip(min=1e-6)[:, None]).clip(0.03, 1.0))
-    return np.where(other == np.arange(len(other)), 0.0, np.nan_to_num(apart))
-
-
-def _posture(stated: NDArray[np.floating], skeleton: Skeleton) -> NDArray[np.float64]:
-    """How each body lies in the picture, from shoulders and hips alone: (4, N).
-
-    Upended: 0 upright, 1 upside down. Lying: 0 for both of these, 1 level. Frontal: how far left
-    and right lie apart, in torsos, up to half of one. Away: the same, at most 1, if the back is
-    turned to the camera, else 0. All are 0 where a shoulder or hip is not known. A mirrored
-    picture has the same.
-    """
-    up, across = body_axes(stated, skeleton)
-    torso = np.linalg.norm(up, axis=1).clip(min=1e-6)
-    # Of somebody upright who faces the camera, left is on the picture's right.
-    facing = ((up[:, 0] * across[:, 1] - up[:, 1] * across[:, 0]) / torso**2).clip(-1, 1)
-    posture = [
-        (1 + up[:, 1] / torso) / 2,
-        np.abs(up[:, 0]) / torso,
-        np.abs(facing).clip(max=0.5),
-        (-facing).clip(min=0),
-    ]
-    return np.nan_to_num(np.stack(posture))
-
-
 def fit(
     predictions: Predictions,
     truths: NDArray[np.floating],
@@ -281,7 +197,7 @@ def fit(
         Maps for every group with any truth. The order of the poses does not matter.
     """
     stretched = {amount: _stretched(predictions, amount) for amount in _STRETCHES}
-    values = {amount: features(part) for amount, part in stretched.items()}
+    values = _features_of(stretched, predictions)
     misses = {amount: log_miss(part, truths) for amount, part in stretched.items()}
     correct = within(predictions, truths)
     each = np.ones(len(predictions)) if weights is None else np.asarray(weights, np.float64)
@@ -296,7 +212,7 @@ def fit(
                 values[amount][:, columns],
                 misses[amount][:, columns],
                 heavy,
-                log_radius=_log_radius(stretched[amount].covariance[:, columns]),
+                log_radius=mean_log_radius(stretched[amount].covariance[:, columns]),
             )
             for amount in _STRETCHES
         }
@@ -388,7 +304,7 @@ def refit(
         prior_count: Keypoints that the prior weighs; None: those it was fitted on.
     """
     miss, correct = log_miss(predictions, truths), within(predictions, truths)
-    logits = _logit(predictions.confidence)
+    logits = logit(predictions.confidence)
     groups = dict(calibration.groups)
     for name, columns in group_columns(predictions.skeleton).items():
         m, hit, own = miss[:, columns], correct[:, columns], logits[:, columns]
@@ -426,7 +342,7 @@ def refit_together(
         prior_count: Keypoints that the prior weighs.
     """
     miss, hit = log_miss(predictions, truths), within(predictions, truths)
-    own = _logit(predictions.confidence)
+    own = logit(predictions.confidence)
     known, judged = np.isfinite(miss), np.isfinite(hit) & np.isfinite(own)
     if not known.any():
         return calibration
@@ -458,6 +374,14 @@ def _stretched(predictions: Predictions, amount: float) -> Predictions:
     added = amount * way[..., :, None] * way[..., None, :]
     covariance = predictions.covariance + added.astype(predictions.covariance.dtype)
     return replace(predictions, covariance=covariance)
+
+
+def _features_of(
+    stretched: Mapping[float, Predictions], predictions: Predictions
+) -> dict[float, NDArray[np.float64]]:
+    """Features (N, K, F) by the amount of the stretch."""
+    x = features(predictions)
+    return {amount: with_ellipses(x, part) for amount, part in stretched.items()}
 
 
 def _ellipse_score(
@@ -537,23 +461,6 @@ def _quantile(values: NDArray[np.float64], weights: NDArray[np.float64], level: 
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order]) / weights.sum()
     return float(values[order][min(int(np.searchsorted(reached, level)), len(values) - 1)])
-
-
-def _mean_of_known(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Mean over the second axis of what is finite; 0 where nothing is."""
-    known = np.isfinite(values)
-    total = np.where(known, values, 0).sum(axis=1, dtype=np.float64)
-    return np.asarray(total / known.sum(axis=1).clip(min=1))
-
-
-def _log_radius(covariance: NDArray[np.floating]) -> NDArray[np.float64]:
-    return np.asarray(np.log(determinant(covariance).clip(min=1e-12)) / 4)
-
-
-def _logit(share: NDArray[np.floating]) -> NDArray[np.float64]:
-    # Peaks of heatmaps saturate: beyond these limits their height says nothing more.
-    inner = np.asarray(share, np.float64).clip(0.01, 0.99)
-    return np.asarray(np.log(inner / (1 - inner)))
 
 
 def _share(logit: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -135,10 +134,10 @@ def _people(
     stated: Mapping[str, list[Predictions]], truths: Mapping[str, NDArray[np.float32]]
 ) -> NDArray[np.int64]:
     """A number for each person of all materials, the same at every setting."""
-    first = np.cumsum([0] + [len(truth) for truth in truths.values()])
-    numbers = (np.arange(start, stop) for start, stop in pairwise(first))
+    ends = np.cumsum([len(truth) for truth in truths.values()])
+    numbers = np.split(np.arange(ends[-1]), ends[:-1])
     return np.concatenate(
-        [own for name, own in zip(truths, numbers, strict=True) for _ in stated[name]]
+        [np.tile(own, len(stated[name])) for name, own in zip(truths, numbers, strict=True)]
     )
 
 

@@ -7,15 +7,7 @@ import numpy as np
 import pytest
 
 from diffpose.errors import FormatError
-from diffpose.evaluation.calibration import (
-    FEATURES,
-    IDENTITY,
-    Calibration,
-    GroupMap,
-    features,
-    fit,
-    refit,
-)
+from diffpose.evaluation.calibration import IDENTITY, Calibration, GroupMap, fit, refit
 from diffpose.evaluation.pck import torso_sizes
 from diffpose.evaluation.reliability import (
     coverage,
@@ -24,6 +16,7 @@ from diffpose.evaluation.reliability import (
     reliability,
     reliability_figure,
 )
+from diffpose.evaluation.statement_features import FEATURES, features
 from diffpose.evaluation.statements import (
     NEAR,
     Predictions,
@@ -240,9 +233,9 @@ def test_calibrations_of_older_formats_say_what_they_said(version):
     for name, part in older.groups.items():
         assert part.width == (*calibration.groups[name].width[:8], *[0.0] * 5)
     stated = older.apply(predictions)
-    x = features(predictions)[:, group_columns(HALPE26)["face"], :8]
-    scale = np.exp(x @ np.array(content["groups"]["face"]["width"]))
     face = group_columns(HALPE26)["face"]
+    x = features(predictions)[:, face, :8]
+    scale = np.exp(x @ np.array(content["groups"]["face"]["width"]))
     np.testing.assert_allclose(
         stated.covariance[:, face], predictions.covariance[:, face] * scale[..., None, None] ** 2
     )

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from diffpose.cli import app
 from diffpose.data.sources import StillSource
 from diffpose.errors import SettingsError, WeightsError
-from diffpose.evaluation.calibration import FEATURES, Calibration, GroupMap
+from diffpose.evaluation.calibration import Calibration, GroupMap
+from diffpose.evaluation.statement_features import FEATURES
 from diffpose.inference.calibrate import Thinned, annotated_stills, calibrate, rendered_clips
 from diffpose.inference.estimator import Estimator
 from diffpose.model.network import DiffPose
