@@ -29,7 +29,7 @@ SIZE, SIGMA = (128, 96), 1.0
 class Plain(torch.nn.Module):
     def __init__(self, name):
         super().__init__()
-        self.backbone = build_backbone(name, crop_size=SIZE)
+        self.backbone = build_backbone(name, crop_size=SIZE, skeleton=HALPE26)
         self.head = CoarseHead(self.backbone.channels, len(HALPE26))
 
     def forward(self, crops):

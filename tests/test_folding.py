@@ -11,6 +11,7 @@ from diffpose.model.backbone import build_backbone
 from diffpose.model.config import ModelConfig
 from diffpose.model.lean import lean
 from diffpose.model.network import DiffPose
+from diffpose.skeleton import HALPE26
 
 
 def with_statistics(network, *, seed=0):
@@ -34,7 +35,9 @@ def count(network, kind):
 @torch.no_grad()
 def test_a_folded_backbone_gives_the_same_map_without_a_batch_norm(name):
     torch.manual_seed(0)
-    backbone = with_statistics(build_backbone(name, crop_size=(64, 64), finest_stride=8))
+    backbone = with_statistics(
+        build_backbone(name, crop_size=(64, 64), skeleton=HALPE26, finest_stride=8)
+    )
 
     twin = folded(backbone)
 
@@ -46,7 +49,7 @@ def test_a_folded_backbone_gives_the_same_map_without_a_batch_norm(name):
 
 @torch.no_grad()
 def test_folding_leaves_the_network_as_it_was():
-    backbone = with_statistics(build_backbone("resnet10t", crop_size=(64, 64)))
+    backbone = with_statistics(build_backbone("resnet10t", crop_size=(64, 64), skeleton=HALPE26))
     before = copy.deepcopy(backbone.state_dict())
 
     folded(backbone)

@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command()(synthesize)
     app.command("import-avatar")(import_avatar)
     app.command("import-motion")(import_motion)
+    app.command("import-backbone")(import_backbone)
 
 
 def synthesize(
@@ -163,6 +164,20 @@ def import_motion(
             t_pose_frame=t_pose_frame,
         )  # fmt: skip
         typer.echo(clip)
+
+
+def import_backbone(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.json", help="TensorFlow.js graph, its .bin beside it.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+) -> None:
+    """Convert a published MoveNet for `train` and `pseudo-label`: Thunder or MultiPose."""
+    from diffpose.movenet_files import read_published, save_movenet
+
+    network = read_published(file)
+    save_movenet(output, network)
+    typer.echo(f"{network.config.name}: {output}")
 
 
 def _check_single(name: str, files: list[Path]) -> None:

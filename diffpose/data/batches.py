@@ -40,16 +40,18 @@ class Batch:
         crops: (B, T, H, W, 3) u8.
         keypoints: (B, K, 2) f32 crop pixels, NaN where not annotated.
         weights: (B, K) f32 how far each annotation is trusted; None: all fully.
+        exact: The annotations are known, not judged: rendered people.
     """
 
     crops: Tensor
     keypoints: Tensor
     weights: Tensor | None = None
+    exact: bool = False
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
         weights = None if self.weights is None else self.weights.to(device)
-        return Batch(self.crops.to(device), self.keypoints.to(device), weights)
+        return Batch(self.crops.to(device), self.keypoints.to(device), weights, self.exact)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def make_batch(mixture: Mixture, *, seed: int, index: int) -> Batch:
         crops=torch.from_numpy(np.stack([crops for crops, _, _ in windows])),
         keypoints=torch.from_numpy(np.stack([points for _, points, _ in windows])),
         weights=torch.from_numpy(np.stack([weights for _, _, weights in windows])),
+        exact=isinstance(source, ShardSource),
     )
 
 

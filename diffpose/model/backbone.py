@@ -10,7 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diffpose.errors import SettingsError
-from diffpose.pyramid import build_pyramid
+from diffpose.model.frame_maps import Packing
+from diffpose.model.pose_backbone import MoveNetBackbone
+from diffpose.movenet import CONFIGS
+from diffpose.pyramid import build_pyramid, first_parts
+from diffpose.skeleton import Skeleton
 
 _STRIDE = 16
 
@@ -36,6 +40,12 @@ class VitBackbone(nn.Module):
         vit.patch_embed.proj.padding = (2, 2)
         self.vit = vit
         self.channels: int = vit.embed_dim
+        self.packing = Packing(self.channels)
+
+    @staticmethod
+    def normalise(crops: Tensor) -> Tensor:
+        """RGB uint8 crops (N, H, W, 3) to what the network expects."""
+        return normalise(crops)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Normalised frames (N, 3, H, W) to features (N, C, H/16, W/16)."""
@@ -71,6 +81,20 @@ class ConvBackbone(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.channels = channels
+        self.packing = Packing(channels)
+
+    @staticmethod
+    def normalise(crops: Tensor) -> Tensor:
+        """RGB uint8 crops (N, H, W, 3) to what the network expects."""
+        return normalise(crops)
+
+    def first_parts(self, count: int) -> list[nn.Module]:
+        """The stem and the first ``count`` groups of blocks.
+
+        Raises:
+            SettingsError: The pyramid is built otherwise than EfficientNet or ResNet.
+        """
+        return first_parts(self.pyramid, count)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Normalised frames (N, 3, H, W) to features (N, C, H/16, W/16)."""
@@ -87,16 +111,34 @@ class ConvBackbone(nn.Module):
         return self.merge(torch.stack(maps).sum(dim=0))
 
 
+Backbone = VitBackbone | ConvBackbone | MoveNetBackbone
+
+
 def build_backbone(
-    name: str, *, crop_size: tuple[int, int], finest_stride: int = _STRIDE
-) -> VitBackbone | ConvBackbone:
-    """The backbone of that timm name, with random weights.
+    name: str,
+    *,
+    crop_size: tuple[int, int],
+    skeleton: Skeleton,
+    finest_stride: int = _STRIDE,
+) -> Backbone:
+    """The backbone of that name, with random weights.
+
+    Args:
+        name: Of a MoveNet (`diffpose.movenet.CONFIGS`) or of a timm model.
+        crop_size: (height, width) of the crops.
+        skeleton: Keypoints that a backbone which finds keypoints itself answers for.
+        finest_stride: Of a convolutional timm model's levels that are merged.
 
     Raises:
-        SettingsError: timm does not know it, or it has no stride-16 map.
+        SettingsError: Nobody knows it, or it has no stride-16 map.
     """
+    if name in CONFIGS:
+        return MoveNetBackbone(name, skeleton=skeleton)
     if not timm.is_model(name):
-        raise SettingsError(f"timm knows no model {name!r}; see timm.list_models().")
+        raise SettingsError(
+            f"Unknown backbone {name!r}: expected one of {', '.join(CONFIGS)} or a model of "
+            "timm.list_models()."
+        )
     if name.startswith("vit_"):
         return VitBackbone(name, crop_size=crop_size)
     return ConvBackbone(name, finest_stride=finest_stride)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from diffpose.errors import SettingsError
+from diffpose.movenet import CONFIGS
 from diffpose.skeleton import SKELETONS, Skeleton
 
 
@@ -17,7 +18,8 @@ class ModelConfig:
     Attributes:
         name: The preset's name.
         skeleton: Name of the skeleton whose keypoints are diffused.
-        backbone: Any timm model that gives a stride-16 map.
+        backbone: A MoveNet (`diffpose.movenet.CONFIGS`), which finds keypoints itself, or any timm
+            model that gives a stride-16 map.
         crop_size: (height, width) of the crop in pixels; multiples of 16.
         finest_stride: Finest level of a convolutional backbone that enters its map: 8 folds the
             stride-8 level in, 4 the stride-4 level too, 16 neither.
@@ -25,6 +27,8 @@ class ModelConfig:
         width: Channels of the spatio-temporal feature.
         strl_layers: Transformer layers over the tokens of all frames (paper, section 3.2).
         heads: Attention heads, in STRL and in the decoder.
+        neighbour_pool: Cells along a side that share one token in STRL, in all frames but the
+            centre one; 1 as published.
         decoder_widths: Channels of the decoder from the lowest to the highest scale.
         self_refinement_layers: Transformer layers on the noisy heatmap (SeRef).
         correlation_layers: Transformer layers that join local and global features (Trans).
@@ -46,6 +50,7 @@ class ModelConfig:
     width: int = 256
     strl_layers: int = 4
     heads: int = 8
+    neighbour_pool: int = 1
     decoder_widths: tuple[int, int, int] = (256, 256, 256)
     self_refinement_layers: int = 2
     correlation_layers: int = 2
@@ -73,8 +78,21 @@ class ModelConfig:
             raise SettingsError(
                 f"Unknown lookup {self.lookup!r}: joint_agnostic, per_joint or concat."
             )
+        if self.backbone in CONFIGS:
+            self._check_prior()
         if self.output not in ("heatmap", "posterior"):
             raise SettingsError(f"Unknown output {self.output!r}: heatmap or posterior.")
+
+    def _check_prior(self) -> None:
+        if any(side % 32 for side in self.crop_size):
+            raise SettingsError(
+                f"Backbone {self.backbone!r} needs a crop of multiples of 32, got {self.crop_size}."
+            )
+        if self.output != "posterior":
+            raise SettingsError(
+                f"Backbone {self.backbone!r} gives probabilities of cells; "
+                f"expected output 'posterior', got {self.output!r}."
+            )
 
     @property
     def num_frames(self) -> int:
@@ -125,7 +143,26 @@ _PAPER = ModelConfig(
     name="paper-b", skeleton="posetrack15", backbone="vit_base_patch16_224", width=256
 )
 
+_BASE = ModelConfig(
+    name="base",
+    skeleton="halpe26",
+    backbone="movenet_thunder",
+    crop_size=(256, 192),
+    radius=2,
+    width=128,
+    strl_layers=2,
+    heads=4,
+    neighbour_pool=2,
+    decoder_widths=(128, 64, 32),
+    self_refinement_layers=1,
+    correlation_layers=2,
+    lookup="per_joint",
+    output="posterior",
+    sigma=1.25,
+)
+
 PRESETS: dict[str, ModelConfig] = {
+    "base": _BASE,
     "paper-b": _PAPER,
     "paper-l": replace(_PAPER, name="paper-l", backbone="vit_large_patch16_224"),
     "paper-h": replace(_PAPER, name="paper-h", backbone="vit_huge_patch14_224"),

@@ -13,18 +13,36 @@ from torch import Tensor, nn
 
 from diffpose import heatmap
 from diffpose.model.config import ModelConfig
+from diffpose.model.frame_maps import FrameMaps, Packing, cell_probability
 from diffpose.model.lmsfi import HighScale, LowScale, ScaleFeatures, conv_block, upsample_block
 
 _SCALES = ("low", "middle", "high")
 
 
 @dataclass(frozen=True)
+class Prior:
+    """Where the backbone itself sees the keypoints of B windows' centre frames.
+
+    Attributes:
+        logits: (B, K, 4h, 4w).
+        outside: (B, K).
+    """
+
+    logits: Tensor
+    outside: Tensor
+
+
+@dataclass(frozen=True)
 class Features:
-    """All that the decoder needs of B windows, at three scales from low to high resolution."""
+    """All that the decoder needs of B windows, at three scales from low to high resolution.
+
+    ``prior`` is None for a backbone that finds no keypoints itself.
+    """
 
     low: ScaleFeatures
     middle: ScaleFeatures
     high: ScaleFeatures
+    prior: Prior | None = None
 
     def __len__(self) -> int:
         return len(self.low.keys)
@@ -47,34 +65,43 @@ class Features:
 
     def joined(self, others: Features) -> Features:
         """These windows, then the others."""
-        return Features(
-            *(
-                ScaleFeatures(torch.cat([a.keys, b.keys]), torch.cat([a.context, b.context]))
-                for a, b in ((getattr(self, n), getattr(others, n)) for n in _SCALES)
-            )
+        theirs = others.tensors()
+        return Features.from_tensors(
+            {name: torch.cat([tensor, theirs[name]]) for name, tensor in self.tensors().items()}
         )
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Features:
-        scales = [getattr(self, name) for name in _SCALES]
-        return Features(*(ScaleFeatures(change(s.keys), change(s.context)) for s in scales))
+        return Features.from_tensors({n: change(t) for n, t in self.tensors().items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name; `from_tensors` is the inverse."""
+        named: dict[str, Tensor] = {}
+        for name in _SCALES:
+            scale = getattr(self, name)
+            named |= {f"{name}.keys": scale.keys, f"{name}.context": scale.context}
+        if self.prior is not None:
+            named |= {"prior.logits": self.prior.logits, "prior.outside": self.prior.outside}
+        return named
+
+    @classmethod
+    def from_tensors(cls, named: Mapping[str, Tensor]) -> Features:
+        """Features from what `tensors` gave."""
+        low, middle, high = (
+            ScaleFeatures(named[f"{n}.keys"], named[f"{n}.context"]) for n in _SCALES
+        )
+        prior = None
+        if "prior.logits" in named:
+            prior = Prior(named["prior.logits"], named["prior.outside"])
+        return cls(low, middle, high, prior)
 
     def to_arrays(self) -> dict[str, NDArray[np.float32]]:
         """The same as named float32 arrays, for a cache; `from_arrays` is the inverse."""
-        arrays = {}
-        for name in _SCALES:
-            scale = getattr(self, name)
-            arrays[f"{name}.keys"] = scale.keys.float().cpu().numpy()
-            arrays[f"{name}.context"] = scale.context.float().cpu().numpy()
-        return arrays
+        return {name: tensor.float().cpu().numpy() for name, tensor in self.tensors().items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.float32]]) -> Features:
         """Features from what `to_arrays` gave."""
-        scales = []
-        for name in _SCALES:
-            keys, context = arrays[f"{name}.keys"], arrays[f"{name}.context"]
-            scales.append(ScaleFeatures(torch.from_numpy(keys), torch.from_numpy(context)))
-        return cls(*scales)
+        return cls.from_tensors({name: torch.from_numpy(a) for name, a in arrays.items()})
 
 
 class TimeScale(nn.Module):
@@ -105,9 +132,14 @@ class TimeScale(nn.Module):
 
 
 class PoseDecoder(nn.Module):
-    """LMSFI at three scales, their sum, and a 3x3 head (paper, section 3.3)."""
+    """LMSFI at three scales, their sum, and a 3x3 head (paper, section 3.3).
 
-    def __init__(self, config: ModelConfig) -> None:
+    Of a backbone that finds keypoints itself (``packing.has_prior``) the two finer scales also
+    read its maps of the centre frame, and the head adds to its logits. The head then starts at
+    zero: an untrained decoder answers as the backbone does.
+    """
+
+    def __init__(self, config: ModelConfig, packing: Packing) -> None:
         super().__init__()
         low, middle, high = config.decoder_widths
         keypoints, kind = len(config.keypoints), config.lookup
@@ -135,13 +167,35 @@ class PoseDecoder(nn.Module):
         self.up_high = nn.Conv2d(high, high, 1)
         self.head = nn.Conv2d(high, keypoints, 3, padding=1)
         self.outside = nn.Linear(high, keypoints)
+        if packing.has_prior:
+            self.skip_middle = nn.Conv2d(packing.middle, middle, 1)
+            self.skip_high = nn.Conv2d(packing.fine + keypoints, high, 1)
+            for layer in (self.head, self.outside):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def prepare(self, feature: Tensor) -> Features:
-        """The half that does not depend on the noisy heatmap: STRL's map (B, D, h, w)."""
+    def prepare(self, feature: Tensor, centre: FrameMaps | None = None) -> Features:
+        """The half that does not depend on the noisy heatmap.
+
+        Args:
+            feature: STRL's map (B, D, h, w).
+            centre: The backbone's maps of the centre frames, if it finds keypoints itself.
+        """
         low = self.feature_low(feature)
         middle = self.feature_middle(low)
-        high = self.feature_high(middle)
-        return Features(self.low.prepare(low), self.middle.prepare(middle), self.high.prepare(high))
+        if centre is None:
+            high, prior = self.feature_high(middle), None
+        else:
+            middle = middle + self.skip_middle(centre.middle)
+            prior = Prior(centre.logits, centre.outside)
+            cells = cell_probability(prior.logits, prior.outside)
+            # A cell's share of a certain keypoint is 1, of an unknown one about 0.0003: the root
+            # brings both into the range that a convolution can weigh.
+            seen = torch.cat([centre.fine, cells.sqrt().to(centre.fine)], dim=1)
+            high = self.feature_high(middle) + self.skip_high(seen)
+        return Features(
+            self.low.prepare(low), self.middle.prepare(middle), self.high.prepare(high), prior
+        )
 
     def forward(self, x: Tensor, timesteps: Tensor, features: Features) -> tuple[Tensor, Tensor]:
         """One denoising step.
@@ -162,7 +216,10 @@ class PoseDecoder(nn.Module):
             + self.up_middle(self.middle(half, features.middle))
             + self.up_high(self.high(x, features.high))
         )
-        return self.head(total), self.outside(total.mean(dim=(-2, -1)))
+        output, outside = self.head(total), self.outside(total.mean(dim=(-2, -1)))
+        if features.prior is None:
+            return output, outside
+        return output.float() + features.prior.logits, outside.float() + features.prior.outside
 
 
 def posterior_heatmap(logits: Tensor, outside: Tensor, *, sigma: float) -> Tensor:
@@ -176,6 +233,4 @@ def posterior_heatmap(logits: Tensor, outside: Tensor, *, sigma: float) -> Tenso
     Returns:
         (B, K, h, w) in 0..1: probability times the mass of a Gaussian of peak 1.
     """
-    scores = torch.cat([logits.flatten(2), outside.unsqueeze(-1)], dim=-1).float()
-    probability = scores.softmax(dim=-1)[..., :-1].view_as(logits)
-    return (probability * heatmap.mass(sigma)).clamp(max=1.0)
+    return (cell_probability(logits, outside) * heatmap.mass(sigma)).clamp(max=1.0)

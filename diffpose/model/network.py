@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diffpose.model.backbone import build_backbone, normalise
+from diffpose.model.backbone import build_backbone
 from diffpose.model.config import ModelConfig
 from diffpose.model.decoder import Features, PoseDecoder, posterior_heatmap
 from diffpose.model.strl import Strl
@@ -21,26 +21,38 @@ class DiffPose(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = build_backbone(
-            config.backbone, crop_size=config.crop_size, finest_stride=config.finest_stride
+            config.backbone,
+            crop_size=config.crop_size,
+            skeleton=config.keypoints,
+            finest_stride=config.finest_stride,
         )
+        self.packing = self.backbone.packing
         self.strl = Strl(
-            self.backbone.channels,
+            self.packing.coarse,
             width=config.width,
             num_frames=config.num_frames,
             size=config.feature_size,
             layers=config.strl_layers,
             heads=config.heads,
+            neighbour_pool=config.neighbour_pool,
         )
-        self.decoder = PoseDecoder(config)
+        self.decoder = PoseDecoder(config, self.packing)
 
     def encode_frames(self, crops: Tensor) -> Tensor:
         """RGB uint8 crops (N, H, W, 3) to per-frame features (N, C, h, w)."""
-        frames = normalise(crops).contiguous(memory_format=torch.channels_last)
-        return self.backbone(frames)
+        return self.backbone(self.normalised(crops))
+
+    def normalised(self, crops: Tensor) -> Tensor:
+        """RGB uint8 crops (N, H, W, 3) as the backbone expects them, (N, 3, H, W)."""
+        return self.backbone.normalise(crops).contiguous(memory_format=torch.channels_last)
 
     def fuse(self, frame_features: Tensor) -> Features:
         """Features of the frames of B windows, (B, T, C, h, w) oldest first, to `Features`."""
-        return self.decoder.prepare(self.strl(frame_features))
+        feature = self.strl(frame_features[:, :, : self.packing.coarse])
+        if not self.packing.has_prior:
+            return self.decoder.prepare(feature)
+        centre = frame_features[:, self.config.radius]
+        return self.decoder.prepare(feature, self.packing.unpack(centre))
 
     def denoise(self, x: Tensor, timesteps: Tensor, features: Features) -> Tensor:
         """Noisy x_t (B, K, 4h, 4w), timesteps (B,) and features of B windows to clean x_0."""

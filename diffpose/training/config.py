@@ -48,6 +48,10 @@ class StageConfig:
             inference; what they scale and shift by still trains. Batches of stills and of clips
             are normalised alike then. For networks that are trained already.
         backbone_rate: Factor on it for the backbone; 0 freezes the backbone.
+        relative_rate: Peak rate of a pose-pretrained body's tensors, in parts of each tensor's
+            median magnitude: their scales differ by five orders, and one rate fits none. 0 leaves
+            them the backbone's rate.
+        teacher_share: The teacher's part of the targets of stills, 0 to 1 (`train --teacher`).
         weight_decay: AdamW's.
         warmup_steps: Linear warm-up.
         ema_decay: Of the averaged weights that are evaluated and shipped.
@@ -76,6 +80,8 @@ class StageConfig:
     frozen_parts: int = -1
     frozen_statistics: bool = False
     backbone_rate: float = 1.0
+    relative_rate: float = 0.0
+    teacher_share: float = 0.0
     weight_decay: float = 0.05
     warmup_steps: int = 200
     ema_decay: float = 0.999

@@ -19,11 +19,12 @@ from diffpose.diffusion.schedule import NoiseSchedule, cosine_schedule
 from diffpose.errors import DiffPoseError, SettingsError, WeightsError
 from diffpose.evaluation.pck import limb_pck
 from diffpose.geometry import apply_affine, invert_affine
-from diffpose.model.backbone import ConvBackbone
+from diffpose.model.backbone import ConvBackbone, VitBackbone
 from diffpose.model.config import ModelConfig
+from diffpose.model.pose_backbone import MoveNetBackbone
 from diffpose.model.resize import below_finer_levels, resize_weights
 from diffpose.model.weights import load_conv_weights, load_vit_weights, load_weights, save_weights
-from diffpose.pyramid import first_parts
+from diffpose.movenet_files import load_movenet
 from diffpose.training.config import StageConfig, TrainingConfig
 from diffpose.training.data import TrainingData, mixture_of, with_epochs_as_steps
 from diffpose.training.distributed import Team
@@ -37,24 +38,30 @@ from diffpose.training.state import (
     save_checkpoint,
 )
 from diffpose.training.steps import LOSSES, predict
+from diffpose.training.teacher import Teacher
 
 Listener = Callable[[dict[str, Any]], None]
 ALONE = Team()
 
 
+_BODY = "network.backbone.body."  # of a pose-pretrained backbone
+_LEAST_MAGNITUDE = 1e-4  # of a tensor whose median is nothing
+
+
 def _optimizer(trainee: Trainee, stage: StageConfig) -> torch.optim.AdamW:
-    """AdamW over what the stage trains; no decay on norms, biases and positions."""
+    """AdamW over what the stage trains; no decay on norms, biases, positions and a trained body."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in trainee.named_parameters():
         in_backbone = name.startswith("network.backbone.")
         if stage.objective == "coarse":
             trains = in_backbone or name.startswith("coarse.")
-            rate = stage.backbone_rate if in_backbone else 1.0
         else:
             trains = stage.objective == "joint" or not name.startswith("coarse.")
-            rate = stage.backbone_rate if in_backbone else 1.0
+        rate = stage.backbone_rate if in_backbone else 1.0
         if trains and rate > 0 and parameter.requires_grad:
             decay = stage.weight_decay if parameter.dim() > 1 and "position" not in name else 0.0
+            if stage.relative_rate > 0 and name.startswith(_BODY):
+                rate, decay = _relative_rate(parameter, stage), 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(
         [
@@ -62,6 +69,15 @@ def _optimizer(trainee: Trainee, stage: StageConfig) -> torch.optim.AdamW:
             for (rate, decay), members in groups.items()
         ]
     )
+
+
+def _relative_rate(parameter: Tensor, stage: StageConfig) -> float:
+    """Factor on the learning rate by which a tensor moves in parts of its own magnitude.
+
+    Rounded to a power of two, so that a run which resumes makes the same groups.
+    """
+    magnitude = max(float(parameter.detach().abs().median()), _LEAST_MAGNITUDE)
+    return stage.relative_rate * 2.0 ** round(math.log2(magnitude)) / stage.learning_rate
 
 
 def _rate(stage: StageConfig, progress: Progress) -> float:
@@ -89,9 +105,9 @@ def _prepare_modes(trainee: Trainee, stage: StageConfig) -> None:
     if stage.backbone_rate == 0:
         frozen = [backbone]
     elif stage.frozen_parts >= 0:
-        if not isinstance(backbone, ConvBackbone):
+        if isinstance(backbone, VitBackbone):
             raise SettingsError("frozen_parts is for convolutional backbones; remove it.")
-        frozen = first_parts(backbone.pyramid, stage.frozen_parts)
+        frozen = backbone.first_parts(stage.frozen_parts)
     for part in frozen:
         part.eval().requires_grad_(False)
     if stage.frozen_statistics:
@@ -197,16 +213,28 @@ class Trainer:
         self.ema = Ema(self.trainee)
 
     def start_from_backbone(self, path: Path) -> None:
-        """Begin with a backbone from a local ViTPose, timm or image-classifier file.
+        """Begin with a backbone from a MoveNet, ViTPose, timm or image-classifier file.
 
         Raises:
             WeightsError: It is damaged or another network.
         """
-        if isinstance(self.trainee.network.backbone, ConvBackbone):
+        backbone = self.trainee.network.backbone
+        if isinstance(backbone, MoveNetBackbone):
+            backbone.start_as(load_movenet(path))
+        elif isinstance(backbone, ConvBackbone):
             load_conv_weights(self.trainee.network, path)
         else:
             load_vit_weights(self.trainee.network, path)
         self.ema = Ema(self.trainee)
+
+    def learn_from(self, path: Path) -> None:
+        """Take a published MoveNet for a teacher, in the stages that have a share for it.
+
+        Raises:
+            WeightsError: The file is missing, damaged or of another kind.
+        """
+        skeleton = self.config.model.keypoints
+        self.trainee.teacher = Teacher(load_movenet(path), skeleton, device=self.device)
 
     def run(self) -> Progress:
         """Train until the last stage ends; safe to kill and call again at any moment."""

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diffpose import heatmap
+from diffpose.training.teacher import Opinion
 
 
 def annotated(keypoints: Tensor) -> Tensor:
@@ -28,6 +29,8 @@ def posterior_loss(
     stride: int,
     sigma: float,
     weight: Tensor | None = None,
+    opinion: Opinion | None = None,
+    opinion_share: float = 0.0,
 ) -> Tensor:
     """Cross-entropy between where a keypoint is and where the network says it may be.
 
@@ -43,6 +46,9 @@ def posterior_loss(
         stride: Crop pixels a cell.
         sigma: Cells.
         weight: (B, K) multiplies each keypoint's share.
+        opinion: What a teacher says of the same crops; takes part in the targets inside the crop.
+        opinion_share: The teacher's part of a target where it is certain; less where it is not.
+            A keypoint without annotation counts as much as that part.
 
     Returns:
         Mean over the annotated keypoints, nats.
@@ -54,8 +60,15 @@ def posterior_loss(
     target = target / target.sum(dim=-1, keepdim=True).clamp(min=1e-6)
     target = torch.cat([target * within[..., None], (~within).unsqueeze(-1).to(target)], dim=-1)
     scores = torch.cat([logits.flatten(2), outside.unsqueeze(-1)], dim=-1).float()
+    share = known.to(target) if weight is None else known * weight
+    if opinion is not None:
+        part = opinion_share * opinion.certainty * (within | ~known)
+        believed = F.pad(opinion.probability.flatten(2), (0, 1))
+        alone = (~known)[..., None]
+        mixed = torch.lerp(target, believed, part[..., None])
+        target = torch.where(alone, believed, mixed)
+        share = torch.where(known, share, part)
     loss = -(target * F.log_softmax(scores, dim=-1)).sum(dim=-1)
-    share = known.to(loss) if weight is None else known * weight
     return (loss * share).sum() / share.sum().clamp(min=1e-6)
 
 

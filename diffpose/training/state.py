@@ -16,18 +16,36 @@ from diffpose.model.config import ModelConfig
 from diffpose.model.network import DiffPose
 from diffpose.tensorfile import load_tensors, save_tensors
 from diffpose.tracking.network import PersonNet
+from diffpose.training.teacher import Teacher
 
 FORMAT = "diffpose-checkpoint-1"
 
 
 class Trainee(nn.Module):
-    """The network and the plain head that trains its backbone; the head is not shipped."""
+    """The network and what trains its backbone before there is a decoder; only the network ships.
+
+    A backbone that finds keypoints itself needs nothing else; any other gets a plain head. The
+    teacher is not a part of the state: a run is given it anew.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.network = DiffPose(config)
-        self.coarse = CoarseHead(self.network.backbone.channels, len(config.keypoints))
+        self.teacher: Teacher | None = None
+        self.coarse = (
+            None
+            if self.network.packing.has_prior
+            else CoarseHead(self.network.backbone.channels, len(config.keypoints))
+        )
+
+    def plain(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """The backbone's features (N, C, h, w) to logits (N, K, 4 h, 4 w) and outside (N, K)."""
+        if self.coarse is not None:
+            logits, outside = self.coarse(maps)
+            return logits, outside
+        found = self.network.packing.unpack(maps)
+        return found.logits, found.outside
 
 
 class Ema:

@@ -14,7 +14,6 @@ from diffpose import heatmap
 from diffpose.data.batches import Batch
 from diffpose.diffusion.sampler import sample_ddim
 from diffpose.diffusion.schedule import NoiseSchedule, noised
-from diffpose.model.backbone import normalise
 from diffpose.model.decoder import Features
 from diffpose.model.network import DiffPose
 from diffpose.training.config import StageConfig
@@ -36,11 +35,29 @@ def coarse_loss(
 ) -> Tensor:
     """Cross-entropy of the plain head on the centre frames."""
     crops = batch.crops[:, batch.crops.shape[1] // 2]
-    frames = normalise(crops).contiguous(memory_format=torch.channels_last)
-    backbone = trainee.network.backbone
-    logits, outside = trainee.coarse(_through(backbone, backbone, frames, stage=stage))
+    network = trainee.network
+    maps = _through(network.backbone, network.encode_frames, crops, stage=stage)
+    return plain_loss(trainee, maps, batch, stage)
+
+
+def plain_loss(trainee: Trainee, maps: Tensor, batch: Batch, stage: StageConfig) -> Tensor:
+    """Cross-entropy of the answer without STRL and decoder, from maps of the centre frames.
+
+    Where annotations are not exact and there is a teacher, its opinion is a part of the target.
+    """
+    logits, outside = trainee.plain(maps)
+    opinion = None
+    if trainee.teacher is not None and stage.teacher_share > 0 and not batch.exact:
+        opinion = trainee.teacher(batch.crops[:, batch.crops.shape[1] // 2])
     return posterior_loss(
-        logits, outside, batch.keypoints, stride=STRIDE, sigma=stage.sigma, weight=batch.weights
+        logits,
+        outside,
+        batch.keypoints,
+        stride=STRIDE,
+        sigma=stage.sigma,
+        weight=batch.weights,
+        opinion=opinion,
+        opinion_share=stage.teacher_share,
     )
 
 
@@ -147,10 +164,7 @@ def joint_loss(
     every = torch.cat([batch.crops[:, centre], batch.crops[:count, others].flatten(0, 1)])
     maps = _through(network.backbone, network.encode_frames, every, stage=stage)
     centres, rest = maps[: len(batch.crops)], maps[len(batch.crops) :]
-    logits, outside = trainee.coarse(centres)
-    coarse = posterior_loss(
-        logits, outside, batch.keypoints, stride=STRIDE, sigma=stage.sigma, weight=batch.weights
-    )
+    coarse = plain_loss(trainee, centres, batch, stage)
     window = centres[:count].unsqueeze(1)
     if frames == 1:
         window = window.expand(-1, network.config.num_frames, -1, -1, -1)
@@ -176,10 +190,8 @@ def predict(
 ) -> Tensor:
     """Keypoints (B, K, 2) in crop pixels: of the plain head, or of one step and one sample."""
     if stage.objective == "coarse":
-        frames = normalise(batch.crops[:, batch.crops.shape[1] // 2])
-        logits, _ = trainee.coarse(
-            trainee.network.backbone(frames.contiguous(memory_format=torch.channels_last))
-        )
+        crops = batch.crops[:, batch.crops.shape[1] // 2]
+        logits, _ = trainee.plain(trainee.network.encode_frames(crops))
         maps = logits.float().flatten(2).softmax(dim=-1).view_as(logits)
         return heatmap.decode(maps, stride=STRIDE)[0]
     network = trainee.network

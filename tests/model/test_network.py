@@ -12,6 +12,7 @@ from diffpose.model.config import PRESETS, ModelConfig, preset
 from diffpose.model.decoder import Features, posterior_heatmap
 from diffpose.model.network import DiffPose
 from diffpose.model.strl import Strl
+from diffpose.skeleton import HALPE26
 from tests.tiny import TINY
 
 
@@ -168,14 +169,20 @@ def test_a_config_survives_its_dictionary_and_refuses_nonsense():
 
 
 def test_backbones_are_convolutional_or_vit_and_must_be_known():
-    assert isinstance(build_backbone("resnet10t", crop_size=(64, 64)), ConvBackbone)
-    assert isinstance(build_backbone("vit_tiny_patch16_224", crop_size=(64, 64)), VitBackbone)
+    assert isinstance(
+        build_backbone("resnet10t", crop_size=(64, 64), skeleton=HALPE26), ConvBackbone
+    )
+    assert isinstance(
+        build_backbone("vit_tiny_patch16_224", crop_size=(64, 64), skeleton=HALPE26), VitBackbone
+    )
     with pytest.raises(SettingsError, match="resnet_unheard_of"):
-        build_backbone("resnet_unheard_of", crop_size=(64, 64))
+        build_backbone("resnet_unheard_of", crop_size=(64, 64), skeleton=HALPE26)
 
 
 def test_a_finer_level_is_folded_into_the_map_without_loss():
-    backbone = build_backbone("resnet10t", crop_size=(64, 64), finest_stride=8).eval()
+    backbone = build_backbone(
+        "resnet10t", crop_size=(64, 64), skeleton=HALPE26, finest_stride=8
+    ).eval()
     assert isinstance(backbone, ConvBackbone)
     seen = []
     backbone.lateral[0].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
@@ -192,7 +199,7 @@ def test_a_finer_level_is_folded_into_the_map_without_loss():
 
 def test_depthwise_convolutions_train_in_float32_and_change_nothing_else():
     torch.manual_seed(0)
-    backbone = build_backbone("tf_efficientnet_lite0", crop_size=(64, 64))
+    backbone = build_backbone("tf_efficientnet_lite0", crop_size=(64, 64), skeleton=HALPE26)
     plain = timm.create_model("tf_efficientnet_lite0", features_only=True)
     assert isinstance(backbone, ConvBackbone)
     plain.load_state_dict(backbone.pyramid.state_dict())

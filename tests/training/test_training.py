@@ -248,7 +248,7 @@ def test_frozen_statistics_stay_while_the_norms_train(tmp_path):
 
 
 def test_a_pose_run_cannot_start_from_a_detector(tmp_path):
-    network = PersonNet(DetectorConfig(backbone="resnet10t", channels=8))
+    network = PersonNet(DetectorConfig())
     path = tmp_path / "detector.safetensors"
     optimizer = torch.optim.AdamW(network.parameters())
     save_checkpoint(
