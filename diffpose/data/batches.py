@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from multiprocessing import get_all_start_methods
 from typing import TypeVar
@@ -21,11 +21,12 @@ from diffpose.data.augment import (
     degrade,
     drift_affines,
     half_body_box,
+    paste_person,
     random_crop,
 )
 from diffpose.data.posetrack import PoseTrackSource
 from diffpose.data.sources import Example, ShardSource, Source
-from diffpose.geometry import apply_affine, crop_affine, union_box
+from diffpose.geometry import Affine, apply_affine, box_of_points, crop_affine, union_box
 from diffpose.skeleton import Skeleton
 from diffpose.video.crop import cut_crop
 
@@ -41,17 +42,29 @@ class Batch:
         keypoints: (B, K, 2) f32 crop pixels, NaN where not annotated.
         weights: (B, K) f32 how far each annotation is trusted; None: all fully.
         exact: The annotations are known, not judged: rendered people.
+        features: (B, T, C, h, w) f32 what a frozen backbone says of the crops, which are then left
+            out; None: nobody has asked it yet.
     """
 
     crops: Tensor
     keypoints: Tensor
     weights: Tensor | None = None
     exact: bool = False
+    features: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same on another device."""
-        weights = None if self.weights is None else self.weights.to(device)
-        return Batch(self.crops.to(device), self.keypoints.to(device), weights, self.exact)
+
+        def moved(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device)
+
+        return replace(
+            self,
+            crops=self.crops.to(device),
+            keypoints=self.keypoints.to(device),
+            weights=moved(self.weights),
+            features=moved(self.features),
+        )
 
 
 @dataclass(frozen=True)
@@ -117,7 +130,22 @@ def _draw(
     weights = np.ones(len(points), np.float32) if example.weights is None else example.weights
     if mirrored:
         points, weights = points[mixture.skeleton.mirror], weights[mixture.skeleton.mirror]
+    crowd = mixture.augment.second_person
+    if crowd > 0 and rng.random() < crowd:
+        crops = _with_a_second_person(crops, _extent(affine, box), source, rng)
     return degrade(crops, config=mixture.augment, rng=rng), points, weights
+
+
+def _extent(affine: Affine, box: np.ndarray) -> np.ndarray:
+    """Box (4,) of a box's corners in the crop."""
+    return box_of_points(apply_affine(affine, box[[[0, 1], [2, 1], [0, 3], [2, 3]]]))
+
+
+def _with_a_second_person(
+    crops: np.ndarray, box: np.ndarray, source: Source, rng: np.random.Generator
+) -> np.ndarray:
+    other = _window_of(source, int(rng.integers(len(source))), 1, rng)
+    return paste_person(crops, box, other.frames[0], union_box(other.boxes), rng)
 
 
 def _window_of(source: Source, index: int, num_frames: int, rng: np.random.Generator) -> Example:

@@ -49,8 +49,10 @@ class StageConfig:
             are normalised alike then. For networks that are trained already.
         backbone_rate: Factor on it for the backbone; 0 freezes the backbone.
         relative_rate: Peak rate of a pose-pretrained body's tensors, in parts of each tensor's
-            median magnitude: their scales differ by five orders, and one rate fits none. 0 leaves
+            mean magnitude: their scales differ by five orders, and one rate fits none. 0 leaves
             them the backbone's rate.
+        cached_shards: Of a diffusion stage with a frozen backbone: how many times 64 windows are
+            drawn and encoded once, to be trained on again and again; 0 encodes every window anew.
         teacher_share: The teacher's part of the targets of stills, 0 to 1 (`train --teacher`).
         weight_decay: AdamW's.
         warmup_steps: Linear warm-up.
@@ -82,6 +84,7 @@ class StageConfig:
     backbone_rate: float = 1.0
     relative_rate: float = 0.0
     teacher_share: float = 0.0
+    cached_shards: int = 0
     weight_decay: float = 0.05
     warmup_steps: int = 200
     ema_decay: float = 0.999
@@ -94,6 +97,11 @@ class StageConfig:
         if self.objective not in ("coarse", "diffusion", "joint"):
             raise SettingsError(
                 f"Unknown objective {self.objective!r}: coarse, diffusion or joint."
+            )
+        if self.cached_shards and (self.objective != "diffusion" or self.backbone_rate):
+            raise SettingsError(
+                f"Stage {self.name!r} caches features, which needs objective 'diffusion' and a "
+                "backbone_rate of 0."
             )
         if self.steps <= 0 and self.minutes <= 0 and self.epochs <= 0:
             raise SettingsError(f"Stage {self.name!r} needs steps, epochs or minutes to end.")
@@ -114,6 +122,8 @@ class DataConfig:
         shards: Folder of rendered shards; empty: none.
         coco: Folder of COCO keypoints; empty: none.
         posetrack: Folder of PoseTrack17, 18 or 21; empty: none.
+        people: Folder of packs of real pictures; empty: none.
+        people_labels: What `diffpose pseudo-label` wrote about them.
         monitor: Examples kept out of training to watch progress on (never the val split).
     """
 
@@ -122,6 +132,8 @@ class DataConfig:
     shards: str = ""
     coco: str = ""
     posetrack: str = ""
+    people: str = ""
+    people_labels: str = ""
     monitor: int = 250
 
 

@@ -25,6 +25,7 @@ from diffpose.model.pose_backbone import MoveNetBackbone
 from diffpose.model.resize import below_finer_levels, resize_weights
 from diffpose.model.weights import load_conv_weights, load_vit_weights, load_weights, save_weights
 from diffpose.movenet_files import load_movenet
+from diffpose.training.cache import CachedFeatures, encoder_of, fill_cache
 from diffpose.training.config import StageConfig, TrainingConfig
 from diffpose.training.data import TrainingData, mixture_of, with_epochs_as_steps
 from diffpose.training.distributed import Team
@@ -45,12 +46,18 @@ ALONE = Team()
 
 
 _BODY = "network.backbone.body."  # of a pose-pretrained backbone
-_LEAST_MAGNITUDE = 1e-4  # of a tensor whose median is nothing
+_CACHED_SAID = 16  # shards from one line about the cache to the next
+_LEAST_MAGNITUDE = 1e-4  # of a tensor that starts at nothing
 
 
 def _optimizer(trainee: Trainee, stage: StageConfig) -> torch.optim.AdamW:
-    """AdamW over what the stage trains; no decay on norms, biases, positions and a trained body."""
+    """AdamW over what the stage trains; no decay on norms, biases and positions.
+
+    A tensor of a pose-pretrained body is a group by itself, without decay: its rate follows its
+    magnitude.
+    """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    of_the_body: list[nn.Parameter] = []
     for name, parameter in trainee.named_parameters():
         in_backbone = name.startswith("network.backbone.")
         if stage.objective == "coarse":
@@ -58,26 +65,43 @@ def _optimizer(trainee: Trainee, stage: StageConfig) -> torch.optim.AdamW:
         else:
             trains = stage.objective == "joint" or not name.startswith("coarse.")
         rate = stage.backbone_rate if in_backbone else 1.0
-        if trains and rate > 0 and parameter.requires_grad:
+        if not (trains and rate > 0 and parameter.requires_grad):
+            continue
+        if stage.relative_rate > 0 and name.startswith(_BODY):
+            of_the_body.append(parameter)
+        else:
             decay = stage.weight_decay if parameter.dim() > 1 and "position" not in name else 0.0
-            if stage.relative_rate > 0 and name.startswith(_BODY):
-                rate, decay = _relative_rate(parameter, stage), 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return torch.optim.AdamW(
         [
             {"params": members, "weight_decay": decay, "lr": stage.learning_rate, "factor": rate}
             for (rate, decay), members in groups.items()
         ]
+        + [
+            {"params": [p], "weight_decay": 0.0, "lr": stage.learning_rate, "relative": True}
+            for p in of_the_body
+        ]
     )
 
 
-def _relative_rate(parameter: Tensor, stage: StageConfig) -> float:
-    """Factor on the learning rate by which a tensor moves in parts of its own magnitude.
+@torch.no_grad()
+def _set_rates(optimizer: torch.optim.Optimizer, stage: StageConfig, progress: Progress) -> None:
+    """Give every group its rate at this step.
 
-    Rounded to a power of two, so that a run which resumes makes the same groups.
+    Those of the body's tensors are computed from the weights as they are, so that a run which
+    resumes has nothing to remember.
     """
-    magnitude = max(float(parameter.detach().abs().median()), _LEAST_MAGNITUDE)
-    return stage.relative_rate * 2.0 ** round(math.log2(magnitude)) / stage.learning_rate
+    shape = _rate(stage, progress)
+    relative = [group for group in optimizer.param_groups if group.get("relative")]
+    for group in optimizer.param_groups:
+        if not group.get("relative"):
+            group["lr"] = shape * group["factor"]
+    if relative:
+        tensors = [group["params"][0] for group in relative]
+        sums = torch._foreach_norm(tensors, 1)
+        for group, tensor, total in zip(relative, tensors, sums, strict=True):
+            magnitude = max(float(total) / tensor.numel(), _LEAST_MAGNITUDE)
+            group["lr"] = shape / stage.learning_rate * stage.relative_rate * magnitude
 
 
 def _rate(stage: StageConfig, progress: Progress) -> float:
@@ -273,14 +297,7 @@ class Trainer:
         save_weights(path, network.network, training=record)
 
     def _run_stage(self, stage: StageConfig, optimizer: torch.optim.Optimizer) -> None:
-        mixture = mixture_of(self.data, stage, self.config)
-        batches = prefetch(
-            mixture,
-            seed=self.config.seed,
-            first=self._batch_number(stage, 0),
-            stride=self.team.size,
-            workers=self.config.workers,
-        )
+        batches = self._batches(stage)
         last = saved = evaluated = self.clock()
         losses: list[float] = []
         try:
@@ -310,6 +327,33 @@ class Trainer:
         if self.team.leads:
             self._report(stage, losses)
 
+    def _batches(self, stage: StageConfig) -> Iterator[Batch]:
+        """The stage's batches from the progress on, as this process sees them."""
+        mixture = mixture_of(self.data, stage, self.config)
+        first, stride, seed = self._batch_number(stage, 0), self.team.size, self.config.seed
+        if not stage.cached_shards:
+            workers = self.config.workers
+            return prefetch(mixture, seed=seed, first=first, stride=stride, workers=workers)
+        network, folder = self.trainee.network, self.folder / f"features-{stage.name}"
+        fill_cache(
+            folder,
+            network,
+            encoder_of(network, bf16=stage.bf16),
+            mixture,
+            seed=seed,
+            shards=range(self.team.rank, stage.cached_shards, stride),
+            device=self.device,
+            progress=lambda number: self._say_cached(stage, number),
+        )
+        _prepare_modes(self.trainee, stage)  # the encoder was in evaluation mode
+        self.team.agree(0.0)  # nobody reads before all have written
+        cache = CachedFeatures(folder, stage.cached_shards, network, batch_size=stage.batch_size)
+        return cache.ahead(seed=seed, first=first, stride=stride)
+
+    def _say_cached(self, stage: StageConfig, number: int) -> None:
+        if self.team.leads and number % _CACHED_SAID < self.team.size:
+            self.listen({"stage": stage.name, "cached": f"{number + 1} of {stage.cached_shards}"})
+
     def _batch_number(self, stage: StageConfig, position: int) -> int:
         """Number of this process's batch at a position of the step in progress.
 
@@ -322,9 +366,7 @@ class Trainer:
     def _step(
         self, batches: Iterator[Batch], stage: StageConfig, optimizer: torch.optim.Optimizer
     ) -> float:
-        rate = _rate(stage, self.progress)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
+        _set_rates(optimizer, stage, self.progress)
         optimizer.zero_grad(set_to_none=True)
         value = 0.0
         for position in range(stage.accumulate):

@@ -92,12 +92,15 @@ def _still_statistics(part: nn.Module) -> Iterator[None]:
             norm.momentum, norm.num_batches_tracked = momentum, count
 
 
-def encode_windows(network: DiffPose, crops: Tensor, *, stage: StageConfig) -> Features:
-    """Windows (B, T, H, W, 3) to features; one frame stands for all T of a motionless clip."""
-    batch, frames = crops.shape[:2]
+def encode_windows(network: DiffPose, batch: Batch, *, stage: StageConfig) -> Features:
+    """A batch's windows to features; one frame stands for all T of a motionless clip."""
+    if batch.features is not None:
+        return network.fuse(batch.features)
+    crops = batch.crops
+    windows, frames = crops.shape[:2]
     with torch.set_grad_enabled(torch.is_grad_enabled() and stage.backbone_rate > 0):
         maps = _through(network.backbone, network.encode_frames, crops.flatten(0, 1), stage=stage)
-        maps = maps.unflatten(0, (batch, frames))
+        maps = maps.unflatten(0, (windows, frames))
     if frames == 1:
         maps = maps.expand(-1, network.config.num_frames, -1, -1, -1)
     return network.fuse(maps)
@@ -111,7 +114,7 @@ def diffusion_loss(
     generator: torch.Generator,
 ) -> Tensor:
     """The paper's objective: predict x_0 from x_t at random timesteps (section 3.1)."""
-    features = encode_windows(trainee.network, batch.crops, stage=stage)
+    features = encode_windows(trainee.network, batch, stage=stage)
     return denoising_loss(trainee, features, batch, stage, schedule, generator)
 
 
@@ -195,7 +198,7 @@ def predict(
         maps = logits.float().flatten(2).softmax(dim=-1).view_as(logits)
         return heatmap.decode(maps, stride=STRIDE)[0]
     network = trainee.network
-    features = encode_windows(network, batch.crops, stage=stage)
+    features = encode_windows(network, batch, stage=stage)
     shape = (len(batch.crops), len(network.config.keypoints), *network.config.heatmap_size)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(shape, generator=generator).to(batch.crops.device)
