@@ -35,7 +35,8 @@ BODY = {"name": "body", "objective": "coarse", "steps": 3, "batch_size": 2, "cli
         "crop_size": [64, 64], "frozen_parts": 2, "relative_rate": 1e-3, "teacher_share": 0.5,
         "warmup_steps": 1}  # fmt: skip
 CACHED = {"name": "windows", "objective": "diffusion", "steps": 3, "batch_size": 4,
-          "clip_share": 0.0, "num_frames": 3, "backbone_rate": 0.0, "cached_shards": 1, "warmup_steps": 1}  # fmt: skip
+          "clip_share": 0.0, "num_frames": 3,
+          "backbone_rate": 0.0, "cached_shards": 1, "warmup_steps": 1}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
