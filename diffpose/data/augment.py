@@ -8,8 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from diffpose.geometry import Affine, box_of_points, compose_affines, crop_box, similarity
+from diffpose.geometry import (
+    Affine,
+    apply_affine,
+    box_of_points,
+    compose_affines,
+    crop_box,
+    similarity,
+)
 from diffpose.skeleton import Skeleton
+from diffpose.video.crop import cut_crop
 
 _LOWER = ("hip", "knee", "ankle", "heel", "toe")
 
@@ -30,6 +38,14 @@ class AugmentConfig:
         half_body: Share of crops around the upper or lower half of a person only.
         upend: Share of crops turned by any angle instead, all equally likely: people who stand on
             their hands, lie or fall are few, and a network learns by heart those it sees.
+        aspect: Standard deviation of the logarithm of width to height, of the picture before it
+            is turned; cut at 2.5 of them. For pictures whose true aspect is not known for sure.
+        low_resolution: Share of crops that lose their detail: 2 to 6 times fewer pixels a side.
+        motion_blur: Share of crops blurred along a line of any direction.
+        shapes: Share of crops with one or two pasted ellipses or polygons, most with a piece of
+            the picture on them.
+        second_person: Share of crops into which somebody else of the same source is pasted, half
+            a box away from the person at least.
     """
 
     rotation: float = 30.0
@@ -42,6 +58,11 @@ class AugmentConfig:
     drift: float = 0.01
     half_body: float = 0.0
     upend: float = 0.0
+    aspect: float = 0.0
+    low_resolution: float = 0.0
+    motion_blur: float = 0.0
+    shapes: float = 0.0
+    second_person: float = 0.0
 
 
 def random_crop(
@@ -52,6 +73,10 @@ def random_crop(
     rng: np.random.Generator,
 ) -> tuple[Affine, bool]:
     """A jittered crop around ``box``: affine to the (height, width) crop, and whether mirrored."""
+    stretch = np.eye(2, 3)
+    if config.aspect > 0:
+        stretch = random_stretch(box, config.aspect, rng)
+        box = apply_affine(stretch, np.asarray(box).reshape(2, 2)).reshape(4)
     angle = np.deg2rad(np.clip(rng.normal(0, config.rotation), -90, 90))
     if rng.random() < config.upend:
         angle = rng.uniform(-np.pi, np.pi)
@@ -63,7 +88,15 @@ def random_crop(
     mirrored = bool(rng.random() < config.flip)
     scale = size[1] / (x2 - x1) * float(np.exp(log_scale))
     affine = similarity(centre=centre, scale=scale, angle=angle, size=size, mirrored=mirrored)
-    return affine, mirrored
+    return compose_affines(affine, stretch), mirrored
+
+
+def random_stretch(box: NDArray[np.floating], strength: float, rng: np.random.Generator) -> Affine:
+    """Affine that makes a picture wider and as much lower, or the reverse, about a box's centre."""
+    factor = np.exp(strength * np.clip(rng.normal(), -2.5, 2.5) / 2)
+    centre = np.asarray(box, dtype=np.float64).reshape(2, 2).mean(axis=0)
+    linear = np.diag([factor, 1 / factor])
+    return np.concatenate([linear, (centre - linear @ centre)[:, None]], axis=1)
 
 
 def turned_box(box: NDArray[np.floating], angle: float) -> NDArray[np.float64]:
@@ -136,10 +169,20 @@ def drift_affines(
 def degrade(
     crops: NDArray[np.uint8], *, config: AugmentConfig, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Occluder, blur and colour of one window (T, H, W, 3), equal for all its frames."""
+    """Occluders, blur and colour of one window (T, H, W, 3), equal for all its frames."""
     frames = crops
     if rng.random() < config.occlude:
         frames = _paste_rectangle(frames, rng)
+    if config.shapes > 0 and rng.random() < config.shapes:
+        for _ in range(int(rng.integers(1, 3))):
+            frames = _paste_shape(frames, rng)
+    if config.motion_blur > 0 and rng.random() < config.motion_blur:
+        kernel = line_kernel(
+            length=frames.shape[1] * rng.uniform(0.02, 0.08), angle=rng.uniform(0, np.pi)
+        )
+        frames = np.stack([cv2.filter2D(frame, -1, kernel) for frame in frames])
+    if config.low_resolution > 0 and rng.random() < config.low_resolution:
+        frames = _coarsened(frames, rng.uniform(2, 6))
     if rng.random() < config.blur:
         sigma = rng.uniform(0.5, 1.8)
         frames = np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in frames])
@@ -159,6 +202,110 @@ def _paste_rectangle(crops: NDArray[np.uint8], rng: np.random.Generator) -> NDAr
         y, x = int(rng.integers(0, height - h)), int(rng.integers(0, width - w))
         result[:, top : top + h, left : left + w] = crops[:, y : y + h, x : x + w]
     return result
+
+
+def _paste_shape(crops: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """An ellipse or a polygon with a soft edge, plain or with another piece of the picture."""
+    height, width = crops.shape[1:3]
+    centre = rng.uniform(0, 1, 2) * (width, height)
+    radii = rng.uniform(0.05, 0.2, 2) * max(height, width)
+    corners = 48 if rng.random() < 0.5 else int(rng.integers(3, 9))
+    around = (np.arange(corners) + rng.uniform(0, 0.7, corners)) * 2 * np.pi / corners
+    reach = np.ones(corners) if corners == 48 else rng.uniform(0.4, 1.2, corners)
+    outline = np.stack([np.cos(around), np.sin(around)], axis=1) * reach[:, None] * radii
+    turn = rng.uniform(0, 2 * np.pi)
+    cos, sin = np.cos(turn), np.sin(turn)
+    polygon = outline @ np.array([[cos, sin], [-sin, cos]]) + centre
+    mask = np.zeros((height, width), np.float32)
+    cv2.fillPoly(mask, [np.rint(polygon).astype(np.int32)], 1.0)
+    mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.4, 1.5)).astype(np.float32)
+    if rng.random() < 0.25:
+        texture = np.broadcast_to(rng.integers(0, 256, 3).astype(np.uint8), crops.shape)
+    else:
+        shift = rng.uniform(0.25, 0.75, 2) * (height, width)
+        texture = np.roll(crops, shift.astype(int).tolist(), axis=(1, 2))[:, :, ::-1]
+    return _blended(crops, texture, mask)
+
+
+def _blended(
+    crops: NDArray[np.uint8], layer: NDArray[np.uint8], mask: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """A layer over crops (T, H, W, 3) where the mask (H, W) is 1."""
+    over = mask[..., None]
+    return np.rint(crops * (1 - over) + layer * over).astype(np.uint8)
+
+
+def line_kernel(*, length: float, angle: float) -> NDArray[np.float32]:
+    """A blur along a line: (n, n) of sum 1, equal to itself turned by half a turn.
+
+    Args:
+        length: Of the line, pixels.
+        angle: Of the line, radians.
+    """
+    radius = int(np.ceil(length / 2))
+    kernel = np.zeros((2 * radius + 1, 2 * radius + 1))
+    steps = ((np.arange(8 * radius) + 0.5) / (8 * radius) - 0.5) * length
+    place = np.stack([np.sin(angle) * steps, np.cos(angle) * steps], axis=1) + radius
+    corner = np.floor(place).astype(int)
+    part = place - corner
+    for row in (0, 1):
+        for column in (0, 1):
+            share = np.abs(1 - row - part[:, 0]) * np.abs(1 - column - part[:, 1])
+            at = np.minimum(corner + np.array([row, column]), 2 * radius)
+            np.add.at(kernel, (at[:, 0], at[:, 1]), share)
+    kernel = (kernel + kernel[::-1, ::-1]) / 2
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+def _coarsened(crops: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    height, width = crops.shape[1:3]
+    small = max(1, round(width / factor)), max(1, round(height / factor))
+    frames = [
+        cv2.resize(
+            cv2.resize(frame, small, interpolation=cv2.INTER_AREA),
+            (width, height),
+            interpolation=cv2.INTER_LINEAR,
+        )
+        for frame in crops
+    ]
+    return np.stack(frames).astype(np.uint8, copy=False)
+
+
+def paste_person(
+    crops: NDArray[np.uint8],
+    box: NDArray[np.floating],
+    picture: NDArray[np.uint8],
+    other: NDArray[np.floating],
+    rng: np.random.Generator,
+) -> NDArray[np.uint8]:
+    """Put somebody else beside a person or partly over them.
+
+    The other person comes as a soft ellipse, 0.7 to 1.1 times as large, with the middle half a box
+    away from the person's at least.
+
+    Args:
+        crops: (T, H, W, 3) of the person.
+        box: (4,) xyxy around the person in the crops.
+        picture: (h, w, 3) of the other person.
+        other: (4,) xyxy around the other person in it.
+        rng: Says where and how large.
+    """
+    size = (crops.shape[1], crops.shape[2])
+    low, high = np.asarray(box, dtype=np.float64).reshape(2, 2)
+    there_low, there_high = np.asarray(other, dtype=np.float64).reshape(2, 2)
+    scale = rng.uniform(0.7, 1.1) * max(high - low) / max(1.0, *(there_high - there_low))
+    direction = rng.uniform(0, 2 * np.pi)
+    away = rng.uniform(0.5, 0.9) * np.array([np.cos(direction), np.sin(direction)])
+    middle = (low + high) / 2 + away * (high - low)
+    affine = similarity(centre=(there_low + there_high) / 2, scale=scale, angle=0.0, size=size)
+    affine[:, 2] += middle - np.array([size[1] - 1, size[0] - 1]) / 2
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    radii = np.maximum((there_high - there_low) * scale / 2, 1.0)
+    distance = np.hypot((columns - middle[0]) / radii[0], (rows - middle[1]) / radii[1])
+    mask = np.clip((1.15 - distance) / 0.25, 0, 1).astype(np.float32)
+    within = np.full(picture.shape[:2], 255, np.uint8)
+    mask *= cv2.warpAffine(within, affine, (size[1], size[0])).astype(np.float32) / 255
+    return _blended(crops, cut_crop(picture, affine, size=size)[None], mask)
 
 
 def _recolour(

@@ -1,11 +1,21 @@
 """Laws of the augmentation's crops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffpose.data.augment import AugmentConfig, random_crop, turned_box
+from diffpose.data.augment import (
+    AugmentConfig,
+    degrade,
+    line_kernel,
+    paste_person,
+    random_crop,
+    random_stretch,
+    turned_box,
+)
 from diffpose.geometry import apply_affine
 
 SIZE = (224, 176)
@@ -62,3 +72,108 @@ def test_upended_crops_come_at_every_angle_and_still_hold_the_person():
     counts, _ = np.histogram(angles, bins=np.linspace(-np.pi, np.pi, 9))
     far = counts[[0, 1, 2, 5, 6, 7]] / len(angles)
     np.testing.assert_allclose(far, 0.5 / 8, atol=0.02)
+
+
+def picture(size=(120, 100)):
+    rng = np.random.default_rng(5)
+    return rng.integers(0, 256, (2, *size, 3), dtype=np.uint8)
+
+
+CALM = AugmentConfig(colour=0, occlude=0, blur=0)
+
+
+def test_an_aspect_makes_a_picture_wider_about_the_person_and_keeps_its_area():
+    rng = np.random.default_rng(2)
+    factors = []
+    for _ in range(200):
+        stretch = random_stretch(BOX, 0.3, rng)
+        factors.append(stretch[0, 0] / stretch[1, 1])
+        np.testing.assert_allclose(apply_affine(stretch, np.array([130, 150])), [130, 150])
+        assert np.linalg.det(stretch[:, :2]) == pytest.approx(1)
+
+    assert np.std(np.log(factors)) == pytest.approx(0.3, rel=0.15)
+    assert max(np.abs(np.log(factors))) <= 0.75 + 1e-9
+
+
+def test_a_crop_of_another_aspect_still_holds_the_person():
+    config = AugmentConfig(rotation=0, scale=0, shift=0, aspect=0.3)
+    rng = np.random.default_rng(3)
+    for _ in range(100):
+        affine, mirrored = random_crop(BOX, size=SIZE, config=config, rng=rng)
+        corners = apply_affine(affine, BOX.reshape(2, 2))
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        assert (low >= -0.5).all()
+        assert (high <= np.array(SIZE[::-1]) - 0.5).all()
+        # What fills the crop is the stretched box with a quarter around it.
+        assert ((high - low) / (176, 224)).max() == pytest.approx(0.8)
+        assert (np.linalg.det(affine[:, :2]) < 0) == mirrored
+
+
+@pytest.mark.parametrize("name", ["low_resolution", "motion_blur", "shapes"])
+def test_a_degraded_crop_depends_on_the_generator_only(name):
+    config = replace(CALM, **{name: 1.0})
+
+    first = degrade(picture(), config=config, rng=np.random.default_rng(1))
+    again = degrade(picture(), config=config, rng=np.random.default_rng(1))
+    other = degrade(picture(), config=config, rng=np.random.default_rng(2))
+
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert (first != picture()).any()
+    assert first.shape == picture().shape
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(
+        degrade(picture(), config=CALM, rng=np.random.default_rng(1)), picture()
+    )
+
+
+@pytest.mark.parametrize("name", ["low_resolution", "motion_blur"])
+def test_what_is_seen_stays_where_it_is(name):
+    crops = np.zeros((1, 120, 100, 3), np.uint8)
+    crops[0, 58:66, 38:46] = 255
+    rows, columns = np.indices((120, 100))
+    for seed in range(20):
+        config = replace(CALM, **{name: 1.0})
+        light = degrade(crops, config=config, rng=np.random.default_rng(seed))[0, ..., 0] / 255.0
+        middle = (light * columns).sum() / light.sum(), (light * rows).sum() / light.sum()
+        np.testing.assert_allclose(middle, (41.5, 61.5), atol=0.6)
+
+
+@given(st.floats(1, 30), st.floats(0, np.pi))
+def test_a_line_of_blur_is_balanced(length, angle):
+    kernel = line_kernel(length=length, angle=angle)
+
+    assert kernel.sum() == pytest.approx(1)
+    np.testing.assert_array_equal(kernel, kernel[::-1, ::-1])
+    rows, columns = np.indices(kernel.shape) - len(kernel) // 2
+    spread = np.array([(kernel * columns**2).sum(), (kernel * rows**2).sum()])
+    expected = np.array([np.cos(angle), np.sin(angle)]) ** 2 * length**2 / 12
+    np.testing.assert_allclose(spread, expected, atol=0.3 + 0.02 * length**2 / 12)
+
+
+def test_shapes_hide_a_part_and_all_frames_alike():
+    still = np.repeat(picture()[:1], 2, axis=0)
+    for seed in range(20):
+        found = degrade(still, config=replace(CALM, shapes=1), rng=np.random.default_rng(seed))
+        np.testing.assert_array_equal(found[0], found[1])
+        assert 0 < (found[0] != still[0]).any(axis=-1).mean() < 0.6
+
+
+def test_a_second_person_stands_half_a_box_away_at_least():
+    crops = np.zeros((1, 400, 400, 3), np.uint8)
+    box = np.array([170.0, 140.0, 230.0, 260.0])
+    red = np.zeros((60, 40, 3), np.uint8)
+    red[..., 0] = 255
+    around = np.array([10.0, 5.0, 30.0, 55.0])
+    rows, columns = np.indices((400, 400))
+    sizes = []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        pasted = paste_person(crops, box, red, around, rng)[0, ..., 0] / 255.0
+        middle = np.array([(pasted * columns).sum(), (pasted * rows).sum()]) / pasted.sum()
+        away = np.hypot(*((middle - [200, 200]) / [60, 120]))
+        assert 0.49 <= away <= 0.91
+        sizes.append(np.ptp(np.flatnonzero((pasted > 0.5).any(axis=1))))
+    assert min(sizes) >= 0.65 * 120
+    assert max(sizes) <= 1.2 * 120
+    assert not crops.any()

@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from diffpose.data.augment import AugmentConfig, half_body_box
 from diffpose.data.batches import Mixture, evaluation_batches, make_ahead, make_batch
 from diffpose.data.posetrack import load_posetrack
+from diffpose.data.sources import Example
 from diffpose.geometry import apply_affine, invert_affine
 from diffpose.skeleton import POSETRACK15
 from diffpose.video.crop import cut_crop
@@ -147,3 +149,41 @@ def test_when_nobody_wants_more_nobody_works_on():
 
     assert workers
     assert not workers[0].is_alive()
+
+
+def test_a_second_person_leaves_the_keypoints_as_they_are(posetrack):
+    alone = mixture(posetrack, still_frames=1)
+    crowded = replace(alone, augment=replace(PLAIN, second_person=1.0), batch_size=1)
+
+    first = make_batch(replace(alone, batch_size=1), seed=3, index=0)
+    second = make_batch(crowded, seed=3, index=0)
+    again = make_batch(crowded, seed=3, index=0)
+
+    assert torch.equal(first.keypoints, second.keypoints)
+    assert not torch.equal(first.crops, second.crops)
+    assert torch.equal(second.crops, again.crops)
+
+
+def test_the_harder_augmentation_keeps_keypoints_on_what_they_mark():
+    # A dot in a quiet picture is still where its keypoint is, however it was turned and stretched.
+    picture = np.full((200, 160, 3), 90, np.uint8)
+    picture[98:103, 78:83] = 255
+    points = np.full((1, len(POSETRACK15), 2), 80, np.float32)
+    points[..., 1] = 100
+    dot = Example((picture,), points, np.array([[40, 30, 120, 170]], np.float32))
+    augment = AugmentConfig(
+        colour=0, occlude=0, blur=0, shift=0.02, aspect=0.3, upend=0.5,
+        low_resolution=0.5, motion_blur=0.5,
+    )  # fmt: skip
+
+    batch = make_batch(
+        mixture([dot], augment=augment, batch_size=40, crop_size=(128, 96)), seed=0, index=0
+    )
+
+    rows, columns = np.indices((128, 96))
+    for crop, keypoints in zip(batch.crops.numpy(), batch.keypoints.numpy(), strict=True):
+        light = np.clip(crop[0, ..., 0].astype(float) - 116, 0, None)
+        if light.sum() < 200:  # blurred away
+            continue
+        middle = (light * columns).sum() / light.sum(), (light * rows).sum() / light.sum()
+        np.testing.assert_allclose(middle, keypoints[0], atol=1.5)
