@@ -38,6 +38,10 @@ def train(
     shards: Annotated[Path | None, typer.Option(help="Folder of rendered shards.")] = None,
     coco: Annotated[Path | None, typer.Option(help="Folder of COCO keypoints.")] = None,
     posetrack: Annotated[Path | None, typer.Option(help="Folder of PoseTrack17, 18 or 21.")] = None,
+    people: Annotated[Path | None, typer.Option(help="Folder of packs of real pictures.")] = None,
+    people_labels: Annotated[
+        Path | None, typer.Option(help="What `pseudo-label` wrote about them.")
+    ] = None,
     start_from: Annotated[
         Path | None, typer.Option(help="Checkpoint of another run to begin with.")
     ] = None,
@@ -64,6 +68,10 @@ def train(
         shards=str(shards) if shards is not None else plan.data.shards,
         coco=str(coco) if coco is not None else plan.data.coco,
         posetrack=str(posetrack) if posetrack is not None else plan.data.posetrack,
+        people=str(people) if people is not None else plan.data.people,
+        people_labels=(
+            str(people_labels) if people_labels is not None else plan.data.people_labels
+        ),
     )
     plan = replace(
         plan, data=data, threads=threads or plan.threads, workers=workers or plan.workers

@@ -10,10 +10,12 @@ import numpy as np
 
 from diffpose.data.batches import Mixture
 from diffpose.data.coco_source import load_coco
+from diffpose.data.people_packs import load_people
 from diffpose.data.posetrack import PoseTrackSource, load_posetrack
 from diffpose.data.sources import ShardSource, Source, StillSource, load_lspet
 from diffpose.errors import SettingsError
-from diffpose.training.config import StageConfig, TrainingConfig
+from diffpose.skeleton import Skeleton
+from diffpose.training.config import DataConfig, StageConfig, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class TrainingData:
         monitor: Examples kept out of training.
         coco: Stills of COCO; None without.
         posetrack: Windows of PoseTrack; None without.
+        people: Real pictures with pseudo-labels; None without.
     """
 
     stills: Source | None
@@ -33,6 +36,7 @@ class TrainingData:
     monitor: Source | None
     coco: Source | None = None
     posetrack: Source | None = None
+    people: Source | None = None
 
 
 def load_data(config: TrainingConfig) -> TrainingData:
@@ -64,12 +68,24 @@ def load_data(config: TrainingConfig) -> TrainingData:
         posetrack = windows.part(range(len(windows.sequences) - held_out)) if held_out else windows
         if held_out:
             monitor = windows.part(range(len(windows.sequences))[-held_out:])
-    if stills is None and clips is None and coco is None and posetrack is None:
+    people = _labelled_people(data, skeleton)
+    if all(source is None for source in (stills, clips, coco, posetrack, people)):
         raise SettingsError(
             "The config names no training data; "
-            "set data.lspet, data.shards, data.coco or data.posetrack."
+            "set data.lspet, data.shards, data.coco, data.posetrack or data.people."
         )
-    return TrainingData(stills, clips, monitor, coco, posetrack)
+    return TrainingData(stills, clips, monitor, coco, posetrack, people)
+
+
+def _labelled_people(data: DataConfig, skeleton: Skeleton) -> Source | None:
+    if bool(data.people) != bool(data.people_labels):
+        raise SettingsError(
+            "Expected data.people and data.people_labels together, got one of them; label the "
+            "pictures with `diffpose pseudo-label`."
+        )
+    if not data.people:
+        return None
+    return load_people(Path(data.people), Path(data.people_labels), skeleton=skeleton)
 
 
 def _last_sequences(source: PoseTrackSource, people: int) -> int:
@@ -95,7 +111,7 @@ def mixture_of(data: TrainingData, stage: StageConfig, config: TrainingConfig) -
         SettingsError: ``clip_share`` leaves no data.
     """
     groups = [
-        ((data.stills, data.coco), 1 - stage.clip_share),
+        ((data.stills, data.coco, data.people), 1 - stage.clip_share),
         ((data.clips, data.posetrack), stage.clip_share),
     ]
     pairs = []
