@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 import typer
 from typer.core import TyperGroup
 
-from diffpose.cli import evaluation, exchange, material, measuring, review, training
+from diffpose.cli import evaluation, exchange, labelling, material, measuring, review, training
 from diffpose.cli.console import interruptible, say, show_progress
 from diffpose.errors import CancelledError, DiffPoseError, InputError, SettingsError
 from diffpose.poses import PoseSequence, Provenance, SamplingConfig, Track, VideoInfo
@@ -175,6 +175,7 @@ training.register(app)
 measuring.register(app)
 material.register(app)
 evaluation.register(app)
+labelling.register(app)
 exchange.register(app)
 review.register(app)
 
