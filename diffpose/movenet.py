@@ -90,23 +90,28 @@ def movenet_config(name: str) -> MoveNetConfig:
 
 
 class Conv(nn.Conv2d):
-    """A convolution with TensorFlow's SAME padding: at stride 2 one pixel right and below."""
+    """A convolution with TensorFlow's SAME padding: at stride 2 one pixel right and below.
+
+    A 4x4 kernel whose first row and column are zero does the same under equal padding on all
+    sides, without a padded copy of the input.
+    """
 
     def __init__(
         self, channels_in: int, channels: int, size: int, *, stride: int = 1, groups: int = 1
     ) -> None:
-        padding = size // 2 if stride == 1 else 0
-        super().__init__(channels_in, channels, size, stride, padding, groups=groups)
+        super().__init__(channels_in, channels, size, stride, size // 2, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W), H and W multiples of the stride."""
-        if self.stride[0] == 2:
-            x = F.pad(x, (0, 1, 0, 1))
         if self.groups > 1 and self.training and x.device.type == "cpu":
             # In training on a CPU a depthwise convolution is several times slower in bfloat16.
             with torch.autocast("cpu", enabled=False):
-                return super().forward(x.float())
-        return super().forward(x)
+                return self._convolved(x.float())
+        return self._convolved(x)
+
+    def _convolved(self, x: Tensor) -> Tensor:
+        weight = self.weight if self.stride[0] == 1 else F.pad(self.weight, (1, 0, 1, 0))
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
 class InvertedResidual(nn.Module):
@@ -122,8 +127,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C', H / stride, W / stride)."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
         return x + y if self.residual else y
 
 
@@ -216,7 +221,7 @@ class MoveNet(nn.Module):
 
     def levels(self, pictures: Tensor) -> Levels:
         """The body: pictures (N, 3, H, W) in -1..1, H and W multiples of 32."""
-        x = F.relu6(self.stem(pictures))
+        x = F.relu6(self.stem(pictures), inplace=True)
         kept: dict[int, Tensor] = {}
         wanted = {*self.config.lateral, _last_of_group(self.config, 4)}
         for index, block in enumerate(self.blocks):
@@ -225,7 +230,7 @@ class MoveNet(nn.Module):
                 kept[index] = x
         four, eight, sixteen = (kept[index] for index in self.config.lateral)
         deep = kept[_last_of_group(self.config, 4)]
-        return Levels(four, eight, sixteen, deep, F.relu6(self.top(x)))
+        return Levels(four, eight, sixteen, deep, F.relu6(self.top(x), inplace=True))
 
     def pyramid(self, levels: Levels) -> Tensor:
         """The pyramid's finest level, (N, C, H/4, W/4)."""
