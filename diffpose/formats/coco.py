@@ -221,7 +221,8 @@ def _people(content: dict[str, Any], path: Path | str) -> CocoKeypoints:
         image=np.array([row_of[a["image_id"]] for a in people], np.int64),
         keypoints=keypoints.reshape(len(people), len(names), 3),
         boxes=boxes,
-        areas=np.array([a["area"] for a in people], np.float64),
+        # Of people without a mask COCO's own tools take the box's area.
+        areas=np.array([a.get("area", a["bbox"][2] * a["bbox"][3]) for a in people], np.float64),
         crowd=np.array([a.get("iscrowd", 0) for a in people], np.bool_),
     )
 
