@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from diffpose.data.people_packs import PackedPicture, PeopleLabels
 from diffpose.errors import CancelledError
 from diffpose.evaluation.agreement import AgreementRule, consensus, same_person
+from diffpose.evaluation.proportions import learn_proportions, likely_aspect
 from diffpose.geometry import box_iou, box_of_points
 from diffpose.inference.interfaces import PersonFinder, Picture
 from diffpose.inference.jobs import Job
@@ -403,7 +404,30 @@ def label_people(
         people += len(part.labels)
         done = sum(len(c) for c in chunks[: number + 1])
         progress(done / len(pictures), f"{people} people in {done} of {len(pictures)} pictures")
-    return _joined(parts)
+    found = _joined(parts)
+    return found._replace(labels=with_likely_aspects(found.labels))
+
+
+def with_likely_aspects(labels: PeopleLabels, *, least: int = 200) -> PeopleLabels:
+    """The labels with each stretched picture's aspect such that its people look like people.
+
+    Proportions are those of the people in pictures that nobody stretched. They tell the aspect far
+    better than how clear a teacher finds the picture, but only once the people are labelled.
+
+    Args:
+        labels: Of all packs.
+        least: People in pictures of true aspect without whom the aspects stay as they are.
+    """
+    if (~labels.stretched).sum() < least:
+        return labels
+    proportions = learn_proportions(labels.keypoints[~labels.stretched], HALPE26)
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row in np.flatnonzero(labels.stretched).tolist():
+        rows.setdefault((str(labels.packs[row]), str(labels.names[row])), []).append(row)
+    aspects = labels.aspects.copy()
+    for here in rows.values():
+        aspects[here] = likely_aspect(labels.keypoints[here], proportions, ASPECTS)
+    return replace(labels, aspects=aspects)
 
 
 def _chunks(pictures: Sequence[PackedPicture], size: int) -> list[list[PackedPicture]]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import diffpose.inference.labelling as labelling
-from diffpose.data.people_packs import PackedPicture
+from diffpose.data.people_packs import PackedPicture, PeopleLabels
 from diffpose.errors import CancelledError
 from diffpose.geometry import Affine, apply_affine, box_of_points
 from diffpose.inference.jobs import Job
@@ -21,6 +21,7 @@ from diffpose.inference.teachers import Look, MoveNetTeacher, View, ask
 from diffpose.movenet import MoveNet, MoveNetConfig, decode_keypoints, normalise
 from diffpose.skeleton import COCO17, HALPE26, convert
 from diffpose.tracking.associate import Detections
+from tests.evaluation.test_proportions import people
 
 HEIGHT, WIDTH = 200, 180
 TRUTH = np.random.default_rng(3).uniform((50, 30), (120, 170), (17, 2))
@@ -302,3 +303,24 @@ def test_the_views_and_rules_are_part_of_a_part_s_name(monkeypatch):
     monkeypatch.setattr(labelling, "VIEWS", labelling.VIEWS[:2])
 
     assert labelling._key([packed()], teachers(Reader()), labelling.LabellingRule()) != before
+
+
+def test_people_in_true_pictures_tell_the_aspect_of_stretched_ones():
+    poses = people(302, seed=4)
+    poses[300:, :, 0] /= 1.5
+    stretched = np.arange(302) >= 300
+    labels = PeopleLabels(
+        names=np.array([f"{min(row, 300)}.png" for row in range(302)]),
+        packs=np.full(302, "pack"),
+        boxes=np.zeros((302, 4), np.float32),
+        keypoints=poses.astype(np.float32),
+        weights=np.ones((302, 26), np.float32),
+        stretched=stretched,
+        aspects=np.ones(302, np.float32),
+    )
+
+    found = labelling.with_likely_aspects(labels)
+
+    np.testing.assert_allclose(found.aspects, np.where(stretched, 1.5, 1.0))
+    np.testing.assert_array_equal(found.keypoints, labels.keypoints)
+    assert labelling.with_likely_aspects(labels, least=301) is labels
