@@ -15,13 +15,16 @@ import diffpose.inference.labelling as labelling
 from diffpose.data.people_packs import PackedPicture, PeopleLabels
 from diffpose.errors import CancelledError
 from diffpose.geometry import Affine, apply_affine, box_of_points
+from diffpose.inference.estimator import Estimator
 from diffpose.inference.jobs import Job
 from diffpose.inference.labelling import Teachers, label_people, label_pictures, labels_table
-from diffpose.inference.teachers import Look, MoveNetTeacher, View, ask
+from diffpose.inference.teachers import EstimatorTeacher, Look, MoveNetTeacher, View, ask
+from diffpose.model.network import DiffPose
 from diffpose.movenet import MoveNet, MoveNetConfig, decode_keypoints, normalise
 from diffpose.skeleton import COCO17, HALPE26, convert
 from diffpose.tracking.associate import Detections
 from tests.evaluation.test_proportions import people
+from tests.tiny import TINY as SMALL
 
 HEIGHT, WIDTH = 200, 180
 TRUTH = np.random.default_rng(3).uniform((50, 30), (120, 170), (17, 2))
@@ -324,3 +327,16 @@ def test_people_in_true_pictures_tell_the_aspect_of_stretched_ones():
     np.testing.assert_allclose(found.aspects, np.where(stretched, 1.5, 1.0))
     np.testing.assert_array_equal(found.keypoints, labels.keypoints)
     assert labelling.with_likely_aspects(labels, least=301) is labels
+
+
+def test_our_own_weights_are_a_teacher():
+    teacher = EstimatorTeacher(Estimator(DiffPose(SMALL), weights_hash="none"))
+    looks = [Look(coloured(), BOX, view) for view in (View(), View(40, mirrored=True))]
+
+    points, scores = ask(teacher, looks)
+    again, _ = ask(teacher, looks[1:])
+
+    assert points.shape == (2, 26, 2)
+    assert np.isfinite(points).all()
+    assert ((scores >= 0) & (scores <= 1)).all()
+    np.testing.assert_allclose(again[0], points[1], atol=0.01)
