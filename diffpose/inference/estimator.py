@@ -39,6 +39,7 @@ from diffpose.tensorfile import tensors_hash
 
 STRIDE = 4
 _MIRRORED = "-mirrored"  # in the hash: such poses are others
+_CROPS_AT_ONCE = 8  # in one call of the backbone: what it computes stays in the processor's cache
 _ROWS_AT_ONCE = 64  # windows x hypotheses in one call of the decoder: bounds the memory
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "weights"
@@ -194,10 +195,11 @@ class Estimator:
             )
         with self._turn, self._precision():
             frames = torch.from_numpy(crops).to(self.device)
-            if not self.mirrored:
-                return self._lean.encode_frames(frames).float()
-            maps = self._lean.encode_frames(torch.cat([frames, frames.flip(2)])).float()
-            return torch.stack(maps.chunk(2), dim=1)
+            if self.mirrored:  # a frame and its mirror image, one after the other
+                frames = torch.stack([frames, frames.flip(2)], dim=1).flatten(0, 1)
+            parts = [self._lean.encode_frames(part) for part in frames.split(_CROPS_AT_ONCE)]
+            maps = torch.cat(parts).float()
+            return maps.unflatten(0, (-1, 2)) if self.mirrored else maps
 
     @torch.inference_mode()
     def fuse(self, frame_features: Tensor) -> Features | BothSides:
