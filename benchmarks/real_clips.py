@@ -1,12 +1,13 @@
 """PCK on the real clips of JHMDB, through the whole video pipeline: a Markdown table.
 
     python benchmarks/real_clips.py JHMDB [--steps 1] [--ensemble 1] [--still] [--paper-crops] \
-        [--spacing SECONDS]
+        [--spacing SECONDS] [--movenet FILE]
 
 12 limb keypoints inside the picture, error in parts of the larger side of the extent of the
 annotated keypoints. Boxes: annotated extent, frame by frame. ``--still`` repeats the centre
 frame through the window (T = 1 with the same weights); ``--paper-crops`` crops every window by
-its own centre frame instead of sharing crops.
+its own centre frame instead of sharing crops. ``--movenet`` (a file of `diffpose import-backbone`)
+scores MoveNet Thunder instead, frame by frame as in stills.py.
 """
 
 import argparse
@@ -15,13 +16,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from stills import movenet_poses
 
 from diffpose.geometry import box_of_points
 from diffpose.inference.estimator import Estimator
 from diffpose.inference.pipeline import estimate_poses
+from diffpose.inference.teachers import MoveNetTeacher
 from diffpose.inference.windows import DEFAULT_CHUNKS, CropSharing
+from diffpose.movenet_files import load_movenet
 from diffpose.poses import SamplingConfig, Track
-from diffpose.skeleton import HALPE26, LIMB_KEYPOINTS, indices_of
+from diffpose.skeleton import COCO17, HALPE26, LIMB_KEYPOINTS, convert, indices_of
 from diffpose.video.decode import Video
 
 SIDES = {"r_": "right_", "l_": "left_"}
@@ -57,9 +61,13 @@ def main():
     parser.add_argument("--still", action="store_true")
     parser.add_argument("--paper-crops", action="store_true")
     parser.add_argument("--spacing", type=float, default=DEFAULT_CHUNKS.spacing_s)
+    parser.add_argument("--movenet", type=Path)
     options = parser.parse_args()
     kind = Repeating if options.still else Estimator
     estimator = kind.load(options.weights)
+    teacher = options.movenet and MoveNetTeacher(
+        load_movenet(options.movenet), name="movenet", both_sides=True
+    )
     sharing = CropSharing.FRAME if options.paper_crops else CropSharing.CHUNK
     table = json.loads((options.folder / "annotations.json").read_text())
     limbs, rows = limbs_of(table["joints"]), indices_of(HALPE26, LIMB_KEYPOINTS)
@@ -70,19 +78,22 @@ def main():
         with Video(options.folder / clip["file"]) as video:
             points = np.array(clip["xy"], float)[: video.info.num_frames]
             inside = ((points >= 0) & (points < table["size"])).all(axis=-1)
-            (poses,) = estimate_poses(
-                video, [track_of(points, inside)], estimator,
-                sampling, config=chunks,
-            )  # fmt: skip
-        truth = np.where(inside[..., None], points, np.nan)[poses.frames]
+            track = track_of(points, inside)
+            if teacher is not None:
+                pictures = [video.frame(frame) for frame in track.frames.tolist()]
+                keypoints = convert(movenet_poses(teacher, pictures, track.boxes), COCO17, HALPE26)
+            else:
+                (poses,) = estimate_poses(video, [track], estimator, sampling, config=chunks)
+                keypoints = poses.keypoints
+        truth = np.where(inside[..., None], points, np.nan)[track.frames]
         size = np.nanmax(np.nanmax(truth, axis=1) - np.nanmin(truth, axis=1), axis=1)
-        found = poses.keypoints[:, rows]
+        found = keypoints[:, rows]
         error = np.linalg.norm(found - truth[:, limbs], axis=-1) / size[:, None]
         ratios.append(error[np.isfinite(error)])
         jitter.append(np.abs(np.diff(found, n=2, axis=0)).mean() / size.mean())
     every = np.concatenate(ratios)
     print(f"{len(table['clips'])} clips, {len(every)} keypoints, K={options.steps}, "
-          f"E={options.ensemble}, weights {estimator.weights_hash}")  # fmt: skip
+          f"E={options.ensemble}, {options.movenet or estimator.weights_hash}")  # fmt: skip
     print("| PCK@0.2 of the person | PCK@0.1 | jitter |\n|---|---|---|")
     print(f"| {(every <= 0.2).mean():.3f} | {(every <= 0.1).mean():.3f} | {np.mean(jitter):.4f} |")
 
