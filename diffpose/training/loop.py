@@ -47,6 +47,7 @@ ALONE = Team()
 
 _BODY = "network.backbone.body."  # of a pose-pretrained backbone
 _CACHED_SAID = 16  # shards from one line about the cache to the next
+_POOLED_TOKENS = ("network.strl.position", "network.strl.aggregate.")
 _LEAST_MAGNITUDE = 1e-4  # of a tensor that starts at nothing
 
 
@@ -220,6 +221,9 @@ class Trainer:
     def _begin_with(self, tensors: Mapping[str, Tensor], model: ModelConfig, name: str) -> None:
         new = self.config.model
         added = max(0, round(math.log2(model.finest_stride / new.finest_stride)))
+        if model.neighbour_pool > 1 and model.feature_size != new.feature_size:
+            # Its tokens are no grid a frame, so they start anew.
+            tensors = {k: v for k, v in tensors.items() if not k.startswith(_POOLED_TOKENS)}
         tensors = resize_weights(tensors, old=model.feature_size, new=new.feature_size)
         tensors = below_finer_levels(tensors, added=added)
         own = self.trainee.state_dict()

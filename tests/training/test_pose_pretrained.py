@@ -243,6 +243,26 @@ def test_a_cache_is_completed_and_its_lack_is_named(tmp_path, published):
     assert len(CachedFeatures(tmp_path, 2, network, batch_size=4).batch(seed=0, index=1).crops) == 4
 
 
+def test_at_another_crop_size_pooled_tokens_start_anew_and_the_rest_is_taken(tmp_path, published):
+    first = trainer(config({**BODY, "steps": 1}), tmp_path / "first", published)
+    first.run()
+    plan = parse_training_config(
+        {"model": {**MODEL, "crop_size": [96, 64]}, "stages": [BODY], "threads": 1}
+    )
+    second = Trainer(plan, data(), tmp_path / "second")
+    own = second.trainee.network.strl.position.clone()
+
+    second.start_from(tmp_path / "first" / "checkpoint.safetensors")
+
+    assert torch.equal(second.trainee.network.strl.position, own)
+    before, after = first.ema.values, second.trainee.state_dict()
+    taken = [k for k in after if k.startswith("network.backbone.") or ".strl.layers." in k]
+    assert all(torch.equal(before[k], after[k]) for k in taken)
+    positions = "network.decoder.low.position"
+    assert after[positions].shape[1] == 24
+    assert before[positions].shape[1] == 16
+
+
 def test_only_frozen_backbones_have_their_features_cached():
     with pytest.raises(SettingsError, match="backbone_rate of 0"):
         config({**CACHED, "backbone_rate": 0.1})
