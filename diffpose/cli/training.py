@@ -98,29 +98,38 @@ def train_person_detector(
         Path, typer.Option("--output", "-o", help="Folder of the run; the same folder resumes.")
     ],
     backgrounds: Annotated[Path, typer.Option(help="Folder of JPEG photos without people.")],
+    without: Annotated[
+        Path | None, typer.Option(help="List of photos to leave out, one name a line.")
+    ] = None,
     scenes: Annotated[Path | None, typer.Option(help="Folder of rendered scenes.")] = None,
     lspet: Annotated[
         Path | None, typer.Option(help="Folder of Leeds Sports Pose Extended.")
     ] = None,
+    people: Annotated[
+        Path | None, typer.Option(help="Folder of packs of pictures of people with boxes.")
+    ] = None,
     start_from: Annotated[
-        Path | None, typer.Option(help="Pose checkpoint or image-classifier file to begin with.")
+        Path | None, typer.Option(help="MultiPose file of `import-backbone` to begin with.")
     ] = None,
     minutes: Annotated[float, typer.Option(help="Wall-clock budget over all sittings.")] = 55.0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: torch's default.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Train the person detector; kill it at any moment and run the same command to go on."""
+    from diffpose.data.synthetic.library import read_names
     from diffpose.training.detector import (
         DetectorTrainingConfig,
         load_scene_mixture,
         train_detector,
     )
 
-    photos = sorted(backgrounds.glob("*.jpg")) if backgrounds.is_dir() else []
+    left_out = frozenset[str]() if without is None else read_names(without)
+    found = sorted(backgrounds.glob("*.jpg")) if backgrounds.is_dir() else []
+    photos = [path for path in found if not {path.name, path.stem} & left_out]
     config = DetectorTrainingConfig(
-        minutes=minutes, frozen_parts=-1 if start_from is None else 2, bf16=True, threads=threads
+        minutes=minutes, frozen_blocks=0 if start_from is None else 3, bf16=True, threads=threads
     )
-    mixture = load_scene_mixture(backgrounds=photos, scenes=scenes, lspet=lspet)
+    mixture = load_scene_mixture(backgrounds=photos, scenes=scenes, lspet=lspet, people=people)
     weights = train_detector(
         config, mixture, folder=output, init=start_from, device=device, listen=_say_record
     )

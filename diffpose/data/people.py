@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from diffpose.data.people_packs import PackedPicture, unstretched
 from diffpose.data.sources import StillSource, decode_picture
 from diffpose.errors import FormatError
 from diffpose.geometry import box_of_points
@@ -20,6 +21,7 @@ _MARGIN = 0.06  # of the side of the keypoints' extent
 _LEAST_MARGIN = 0.04  # of its longer side
 _LEAST_VISIBLE = 0.2
 _LARGEST_PHOTO = 320
+_ASPECTS = (4 / 3, 3 / 2, 3 / 4, 2 / 3)  # of pictures before somebody made them square
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,38 @@ class StillPeople:
         box = person_box(self._stills.keypoints[row], size=(picture.shape[0], picture.shape[1]))
         whole = np.array([-0.5, -0.5, picture.shape[1] - 0.5, picture.shape[0] - 0.5])
         return PeoplePicture(picture, box[None], whole[None].astype(np.float32))
+
+
+class BoxedPeople:
+    """Pictures of packs in which people have boxes.
+
+    Not everybody in them has one, so all of a picture counts as unsure. A picture that its source
+    stretched is there once in each of the aspects that it may have had.
+
+    Args:
+        pictures: Those without boxes are left out.
+    """
+
+    def __init__(self, pictures: Sequence[PackedPicture]) -> None:
+        self._views = [
+            (picture, aspect)
+            for picture in pictures
+            if picture.boxes is not None
+            for aspect in (_ASPECTS if picture.stretched else (1.0,))
+        ]
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def __getitem__(self, index: int) -> PeoplePicture:
+        packed, aspect = self._views[index]
+        assert packed.boxes is not None
+        picture, factors = unstretched(packed.decode(), aspect)
+        boxes = (packed.boxes.reshape(-1, 2, 2) + 0.5) * factors - 0.5
+        whole = np.array([-0.5, -0.5, picture.shape[1] - 0.5, picture.shape[0] - 0.5])
+        return PeoplePicture(
+            picture, boxes.reshape(-1, 4).astype(np.float32), whole[None].astype(np.float32)
+        )
 
 
 def person_box(keypoints: NDArray[np.floating], *, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -1,8 +1,8 @@
 """Training pictures for the person detector: people and rectangles pasted onto photos.
 
-Every picture is a photo with layers: a rendered scene or a still of a person, moved, mirrored and
-scaled, with soft edges. Rectangles of other photos are pasted as often as people are, so that a
-rectangle's edge says nothing about a person.
+Every picture is a photo with layers: a rendered scene, a picture of people or a still of one
+person, moved, mirrored and scaled, with soft edges. Rectangles of other photos are pasted as often
+as people are, so that a rectangle's edge says nothing about a person.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _MULTIPLE = 32
 _LEAST_INSIDE = 0.3  # of a box's area: less of a person than this is not asked for
 _LEAST_SIDE_PX = 8.0
 _MOST_COVERED = 0.5
+_ZOOMS = ((-0.3, 0.5), (-0.3, 0.4), (-0.25, 0.35))  # logarithms, of scenes, crowds and stills
 
 
 @dataclass(frozen=True)
@@ -36,21 +37,24 @@ class SceneMixture:
 
     Attributes:
         scenes: Rendered scenes; None without.
+        crowds: Pictures of any number of people; None without.
         stills: Stills of one person each; None without.
         photos: RGB photos without people; at least one.
         sizes: (height, width) of training pictures, in turn by batch; multiples of 32.
         batch_size: Pictures a batch.
-        shares: Of pictures with a scene, a still that fills the picture, pasted stills, nobody.
+        shares: Of pictures with a scene, a picture of people or a still that fills the canvas,
+            pasted stills, nobody.
         augment: Colour and blur; its geometry is not used.
         low_quality: Share of pictures that are shrunk and compressed like old video.
     """
 
     scenes: PeopleSource | None
+    crowds: PeopleSource | None
     stills: PeopleSource | None
     photos: Sequence[Picture]
-    sizes: Sequence[Size] = ((160, 192), (192, 160), (192, 256))
+    sizes: Sequence[Size] = ((192, 256), (256, 192), (160, 256))
     batch_size: int = 16
-    shares: tuple[float, float, float, float] = (0.32, 0.22, 0.38, 0.08)
+    shares: tuple[float, float, float, float, float] = (0.4, 0.25, 0.15, 0.15, 0.05)
     augment: AugmentConfig = field(
         default_factory=lambda: AugmentConfig(occlude=0.1, blur=0.12, colour=0.35)
     )
@@ -97,14 +101,13 @@ def draw_scene(mixture: SceneMixture, *, size: Size, rng: np.random.Generator) -
     """One training picture of (height, width) pixels."""
     canvas = _photo_canvas(mixture.photos, size, rng)
     shares = np.array(mixture.shares)
-    shares *= [mixture.scenes is not None, *[mixture.stills is not None] * 2, True]
-    kind = int(rng.choice(4, p=shares / shares.sum()))
-    if kind == 0 and mixture.scenes is not None:
-        canvas = _paste(canvas, _any(mixture.scenes, rng), _cover(size, rng, zoom=(-0.25, 0.8)))
-    elif kind == 1 and mixture.stills is not None:
-        canvas = _paste(canvas, _any(mixture.stills, rng), _cover(size, rng, zoom=(-0.25, 0.35)))
+    sources = (mixture.scenes, mixture.crowds, mixture.stills)
+    shares *= [source is not None for source in (*sources, mixture.stills, mixture.photos)]
+    kind = int(rng.choice(len(shares), p=shares / shares.sum()))
+    if kind < len(sources) and (source := sources[kind]) is not None:
+        canvas = _paste(canvas, _any(source, rng), _cover(size, rng, zoom=_ZOOMS[kind]))
     else:
-        people = int(rng.integers(1, 3)) if kind == 2 else 0
+        people = int(rng.integers(1, 3)) if kind == len(sources) else 0
         canvas = _paste_many(canvas, mixture, people, rng)
     degraded = degrade(canvas.picture[None], config=mixture.augment, rng=rng)[0]
     if rng.random() < mixture.low_quality:

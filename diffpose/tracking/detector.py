@@ -13,17 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from diffpose.errors import SettingsError, WeightsError
-from diffpose.folding import folded, kept_in_bf16, native_bf16
+from diffpose.folding import kept_in_bf16, native_bf16
 from diffpose.geometry import Affine, apply_affine, invert_affine
+from diffpose.movenet import normalise
 from diffpose.tensorfile import file_hash
 from diffpose.tracking.associate import Detections
 from diffpose.tracking.boxmaps import decode_boxes
-from diffpose.tracking.network import (
-    DetectorConfig,
-    PersonNet,
-    load_detector_network,
-    normalise,
-)
+from diffpose.tracking.network import DetectorConfig, PersonNet, load_detector_network
 
 EMBEDDED_WEIGHTS = (
     Path(__file__).resolve().parents[2] / "assets" / "weights" / "detector-small.safetensors"
@@ -67,8 +63,7 @@ class PersonDetector:
         self.weights_hash, self.min_score = weights_hash, min_score
         self.side = network.config.side
         self.bf16 = bf16
-        lean = folded(self.network)
-        self._lean = kept_in_bf16(lean) if bf16 else lean
+        self._lean = kept_in_bf16(self.network) if bf16 else self.network
         self._turn = threading.Lock()
 
     @classmethod

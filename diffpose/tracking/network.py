@@ -1,4 +1,4 @@
-"""The person network: a small convolutional pyramid and one head at stride 8."""
+"""The person network: MoveNet MultiPose as far as it finds people."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from diffpose.errors import WeightsError
-from diffpose.pyramid import build_pyramid, fill_pyramid, read_tensors
+from diffpose.errors import SettingsError, WeightsError
+from diffpose.movenet import MoveNet, movenet_config
+from diffpose.movenet_files import load_movenet
 from diffpose.tensorfile import load_tensors, save_tensors
 
-FORMAT = "diffpose-detector-1"
+FORMAT = "diffpose-detector-2"
 
-_STRIDES = (8, 16, 32)
-_MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0..1
-_STD = (0.229, 0.224, 0.225)
+_HEADS = ("centre", "box_offset", "box_scale")
 _RARE = -4.0  # logit of a person before training: most cells hold none
+_PERSON = (24.0, 12.0)  # cells, height and width: where the learning of sizes begins
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,12 @@ class DetectorConfig:
     """A person network.
 
     Attributes:
-        backbone: timm name of a pyramid with strides 8, 16 and 32.
-        channels: Width of neck and head.
+        backbone: Name of a MoveNet that finds boxes.
         side: Longer side, pixels, that pictures are brought to; a multiple of 32.
     """
 
-    backbone: str = "tf_efficientnet_lite0"
-    channels: int = 64
-    side: int = 256
+    backbone: str = "movenet_multipose"
+    side: int = 320
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -46,68 +43,40 @@ class DetectorConfig:
 class PersonNet(nn.Module):
     """Pictures to centre scores and box shapes (`diffpose.tracking.boxmaps`), one class.
 
-    The coarsest level carries what a large person looks like down to the cells of stride 8.
+    Body, pyramid and three of the six heads are MoveNet's; filled with its weights
+    (`load_movenet_into`) the network says what MoveNet says.
     """
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
         self.config = config
-        self.pyramid: Any = build_pyramid(config.backbone)
-        info: Any = self.pyramid.feature_info
-        width = config.channels
-        self.levels = [info.reduction().index(stride) for stride in _STRIDES]
-        self.lateral = nn.ModuleList(
-            nn.Conv2d(info.channels()[level], width, 1) for level in self.levels
-        )
-        self.context = nn.Sequential(_conv(width), _conv(width))
-        self.merge = nn.ModuleList([_conv(width), _conv(width)])
-        self.head = nn.Sequential(_conv(width), _conv(width))
-        self.output = nn.Conv2d(width, 5, 1)
-        nn.init.normal_(self.output.weight, std=0.01)
-        # A person of 8 strides, 64 px, is where the learning of sizes begins.
-        self.bias.data = torch.tensor([_RARE, 0.0, 0.0, 1.5, 2.3])
+        self.movenet = MoveNet(movenet_config(config.backbone), heads=_HEADS)
+        with torch.no_grad():
+            self.bias.fill_(_RARE)
+            self._output("box_offset").fill_(0.5)
+            self._output("box_scale").copy_(torch.tensor(_PERSON))
+
+    def _output(self, head: str) -> nn.Parameter:
+        return self.movenet.get_parameter(f"heads.{head}.output.bias")
 
     @property
     def bias(self) -> nn.Parameter:
-        """(5,): centre logit, way to the centre (x, y), logarithm of the size (x, y)."""
-        bias = self.output.bias
-        assert isinstance(bias, nn.Parameter)
-        return bias
+        """(1,): what is added to every centre logit."""
+        return self._output("centre")
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised pictures (N, 3, H, W) to logits (N, h, w) and shapes (N, 4, h, w).
 
-        H and W are multiples of 32; h = H / 8, w = W / 8.
+        H and W are multiples of 32; h = H / 4, w = W / 4.
         """
-        pyramid = self.pyramid(pictures)
-        fine, middle, coarse = (
-            lateral(pyramid[level])
-            for lateral, level in zip(self.lateral, self.levels, strict=True)
-        )
-        coarse = coarse + self.context(coarse)
-        middle = self.merge[0](middle + F.interpolate(coarse, scale_factor=2.0))
-        fine = self.merge[1](fine + F.interpolate(middle, scale_factor=2.0))
-        maps = self.output(self.head(fine)).float()
-        return maps[:, 0], maps[:, 1:]
+        maps = self.movenet(pictures)
+        shapes = torch.cat([maps["box_offset"], maps["box_scale"]], dim=1)
+        return maps["centre"][:, 0].float(), shapes.float()
 
     def raise_logits(self, amount: float) -> None:
         """Add to every centre logit: moves the score at which people are best told apart."""
         with torch.no_grad():
-            self.bias[0] += amount
-
-
-def _conv(width: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(width, width, 3, padding=1, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-    )
-
-
-def normalise(pictures: Tensor) -> Tensor:
-    """RGB uint8 pictures (N, H, W, 3) to (N, 3, H, W) in ImageNet statistics, channels last."""
-    mean, std = (torch.tensor(v, device=pictures.device) * 255 for v in (_MEAN, _STD))
-    return ((pictures.float() - mean) / std).permute(0, 3, 1, 2)
+            self.bias.add_(amount)
 
 
 def save_detector(path: Path, network: PersonNet, *, training: Mapping[str, Any]) -> None:
@@ -145,7 +114,7 @@ def load_detector_network(path: Path) -> PersonNet:
         network.load_state_dict(
             {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
         )
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError, SettingsError) as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(
             f"{path.name} does not fit its own config ({reason}); "
@@ -154,21 +123,21 @@ def load_detector_network(path: Path) -> PersonNet:
     return network.eval()
 
 
-def load_pyramid(network: PersonNet, path: Path) -> None:
-    """Begin with the pyramid of a pose network or of an image classifier.
+def load_movenet_into(network: PersonNet, path: Path) -> None:
+    """Begin as the published network: same scores, same boxes.
 
     Args:
-        network: Its pyramid is filled.
-        path: A pose network's weights or training checkpoint, or a classifier's file.
+        network: Filled.
+        path: A file of `diffpose import-backbone`.
 
     Raises:
-        WeightsError: The file is damaged or its backbone is another one.
+        WeightsError: The file is damaged or holds another network.
     """
-    tensors = read_tensors(path)
-    target = network.pyramid.state_dict()
-    for prefix in ("ema/network.backbone.pyramid.", "backbone.pyramid."):
-        found = {k: tensors[prefix + k] for k in target if prefix + k in tensors}
-        if len(found) == len(target) and all(found[k].shape == target[k].shape for k in target):
-            network.pyramid.load_state_dict(found)
-            return
-    fill_pyramid(network.pyramid, path, name=network.config.backbone)
+    source = load_movenet(path)
+    if source.config.name != network.config.backbone:
+        raise WeightsError(
+            f"{path.name} holds {source.config.name}, but the detector is built on "
+            f"{network.config.backbone}; choose the file of that network."
+        )
+    tensors = source.state_dict()
+    network.movenet.load_state_dict({k: tensors[k] for k in network.movenet.state_dict()})

@@ -17,19 +17,19 @@ from torch.nn import functional as F
 from torchvision.ops import generalized_box_iou_loss
 
 from diffpose.data.batches import make_ahead
-from diffpose.data.people import SceneSource, StillPeople, load_photos
+from diffpose.data.people import BoxedPeople, SceneSource, StillPeople, load_photos
+from diffpose.data.people_packs import read_packs
 from diffpose.data.scenes import SceneBatch, SceneMixture, make_scene_batch
 from diffpose.data.sources import load_lspet
 from diffpose.errors import DiffPoseError, SettingsError
 from diffpose.evaluation.detection import FoundBoxes, best_threshold
-from diffpose.pyramid import first_parts
+from diffpose.movenet import STRIDE, normalise
 from diffpose.skeleton import HALPE26
-from diffpose.tracking.boxmaps import STRIDE, decode_boxes, encode_boxes, shapes_to_boxes
+from diffpose.tracking.boxmaps import decode_boxes, encode_boxes, shapes_to_boxes
 from diffpose.tracking.network import (
     DetectorConfig,
     PersonNet,
-    load_pyramid,
-    normalise,
+    load_movenet_into,
     save_detector,
 )
 from diffpose.training.state import Ema, Progress, load_checkpoint, save_checkpoint
@@ -37,8 +37,9 @@ from diffpose.training.state import Ema, Progress, load_checkpoint, save_checkpo
 Listener = Callable[[dict[str, Any]], None]
 
 _HILL = 0.4  # cells this high on a hill learn the box
-_SURE = 0.5  # a score above is left alone where more people may be
-_BOX_WEIGHT = 1.5
+_SURE = 0.4  # a score above, and what is around it, is left alone where more people may be
+_AROUND = 7  # cells, odd
+_BOX_WEIGHT = 2.5
 _CALIBRATION_BATCHES = 24
 _CALIBRATION_SEED = 7919
 
@@ -51,11 +52,11 @@ class DetectorTrainingConfig:
         model: The network.
         steps: Optimizer steps; 0: no limit.
         minutes: Wall-clock budget over all sittings; 0: no limit.
-        frozen_parts: The pyramid's stem and so many groups of its blocks keep the weights they
-            begin with, for runs that begin with a trained pyramid; -1: nothing does.
-        learning_rate: Peak of the cosine.
-        pyramid_rate: Factor on it for the pyramid.
-        weight_decay: AdamW's.
+        frozen_blocks: The stem and so many blocks of the body keep the weights they begin with.
+        learning_rate: Peak of the cosine: step of a weight relative to the mean magnitude of its
+            tensor. Batch norms are folded into MoveNet's weights, whose scales differ by five
+            orders of magnitude; no absolute rate suits them all.
+        body_rate: Factor on it for the body.
         warmup_steps: Linear warm-up.
         ema_decay: Of the averaged weights that are shipped.
         bf16: Autocast to bfloat16.
@@ -67,12 +68,11 @@ class DetectorTrainingConfig:
     model: DetectorConfig = field(default_factory=DetectorConfig)
     steps: int = 0
     minutes: float = 0.0
-    frozen_parts: int = -1
-    learning_rate: float = 1.5e-3
-    pyramid_rate: float = 0.5
-    weight_decay: float = 0.02
+    frozen_blocks: int = 0
+    learning_rate: float = 1e-3
+    body_rate: float = 0.5
     warmup_steps: int = 100
-    ema_decay: float = 0.997
+    ema_decay: float = 0.99
     bf16: bool = False
     seed: int = 0
     checkpoint_seconds: float = 120.0
@@ -84,7 +84,11 @@ class DetectorTrainingConfig:
 
 
 def load_scene_mixture(
-    *, backgrounds: Sequence[Path], scenes: Path | None = None, lspet: Path | None = None
+    *,
+    backgrounds: Sequence[Path],
+    scenes: Path | None = None,
+    lspet: Path | None = None,
+    people: Path | None = None,
 ) -> SceneMixture:
     """The data of a run.
 
@@ -92,19 +96,22 @@ def load_scene_mixture(
         backgrounds: Photos without people.
         scenes: Folder of rendered ``scenes-*.npz``.
         lspet: Folder of Leeds Sports Pose Extended; its train split is used.
+        people: Folder of packs of pictures of people (`diffpose.data.people_packs`); those with
+            boxes are used.
 
     Raises:
-        SettingsError: There are no photos, or neither scenes nor stills.
+        SettingsError: There are no photos, or no pictures of people.
         FormatError: A file is damaged.
     """
     shards = sorted(scenes.glob("scenes-*.npz")) if scenes is not None else []
-    if not backgrounds or not (shards or lspet is not None):
+    if not backgrounds or not (shards or lspet is not None or people is not None):
         raise SettingsError(
             "The detector's training needs photos without people and pictures of people; "
-            "name a folder of photos, and of rendered scenes or LSPET."
+            "name a folder of photos, and of rendered scenes, packs of people or LSPET."
         )
     return SceneMixture(
         scenes=SceneSource(shards) if shards else None,
+        crowds=BoxedPeople(read_packs(people)) if people is not None else None,
         stills=StillPeople(load_lspet(lspet, "train", HALPE26)) if lspet is not None else None,
         photos=load_photos(backgrounds),
     )
@@ -130,7 +137,7 @@ def train_detector(
         config: The run.
         mixture: Its data.
         folder: Where it writes.
-        init: Pose checkpoint, pose weights or image classifier whose pyramid a new run begins with.
+        init: File of `diffpose import-backbone` that a new run begins with.
         device: Where it computes.
         clock: Seconds.
         listen: Told every log record.
@@ -140,7 +147,7 @@ def train_detector(
     """
     run = _Run(config, mixture, folder, torch.device(device), clock, listen)
     if not run.checkpoint.is_file() and init is not None:
-        load_pyramid(run.network, init)
+        load_movenet_into(run.network, init)
         run.ema = Ema(run.network)
     run.train()
     return run.export()
@@ -163,7 +170,8 @@ def detection_loss(logits: Tensor, shapes: Tensor, batch: SceneBatch) -> Tensor:
     # Quality focal loss: what is right already, on the hill or off it, hardly counts.
     entropy = F.binary_cross_entropy_with_logits(logits, centres, reduction="none")
     focal = (centres - scores).square() * entropy
-    forgiven = lenient & (centres < 0.1) & (scores.detach() > _SURE)
+    around = F.max_pool2d(scores.detach(), _AROUND, stride=1, padding=_AROUND // 2)
+    forgiven = lenient & (centres < 0.1) & (around > _SURE)
     num_people = max(sum(len(b) for b in batch.boxes), 1)
     centre_loss = torch.where(forgiven, 0.0, focal).sum() / num_people
     hill = centres >= _HILL
@@ -205,7 +213,7 @@ class _Run:
             torch.manual_seed(config.seed)
             self.network = PersonNet(config.model)
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.frozen = _freeze(self.network, config.frozen_parts)
+        _freeze(self.network, config.frozen_blocks)
         self.optimizer = _optimizer(self.network, config)
         self.ema, self.progress = Ema(self.network), Progress()
         folder.mkdir(parents=True, exist_ok=True)
@@ -219,8 +227,6 @@ class _Run:
                 optimizer=self.optimizer,
             )
         self.network.train()
-        for part in self.frozen:
-            part.eval()
         batches = make_ahead(
             lambda i: make_scene_batch(self.mixture, seed=self.config.seed, index=i),
             first=self.progress.step,
@@ -260,7 +266,8 @@ class _Run:
     def _step(self, batch: SceneBatch) -> float:
         rate = _rate(self.config, self.progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
+            (weights,) = group["params"]
+            group["lr"] = rate * group["factor"] * float(weights.detach().abs().mean())
         pictures = normalise(batch.pictures.to(self.device))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bf16):
             logits, shapes = self.network(pictures)
@@ -327,25 +334,26 @@ def calibrate(network: PersonNet, mixture: SceneMixture) -> float:
     return threshold
 
 
-def _freeze(network: PersonNet, num_parts: int) -> list[nn.Module]:
-    """Stop learning in the pyramid's stem and first groups of blocks; -1: nowhere."""
-    if num_parts < 0:
-        return []
-    return [part.requires_grad_(False) for part in first_parts(network.pyramid, num_parts)]
+def _freeze(network: PersonNet, num_blocks: int) -> None:
+    """Stop learning in the stem and the first blocks of the body; 0: nowhere."""
+    if num_blocks:
+        movenet = network.movenet
+        for part in (movenet.stem, *movenet.blocks[:num_blocks]):
+            part.requires_grad_(False)
 
 
-def _optimizer(network: PersonNet, config: DetectorTrainingConfig) -> torch.optim.AdamW:
-    """AdamW; no decay on norms and biases."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            factor = config.pyramid_rate if name.startswith("pyramid.") else 1.0
-            decay = config.weight_decay if parameter.dim() > 1 else 0.0
-            groups.setdefault((factor, decay), []).append(parameter)
-    return torch.optim.AdamW(
+def _optimizer(network: PersonNet, config: DetectorTrainingConfig) -> torch.optim.Adam:
+    """Adam with a group, thus a rate, for every tensor."""
+    body = ("movenet.stem.", "movenet.blocks.", "movenet.top.")
+    return torch.optim.Adam(
         [
-            {"params": members, "weight_decay": decay, "lr": 0.0, "factor": factor}
-            for (factor, decay), members in groups.items()
+            {
+                "params": [parameter],
+                "lr": 0.0,
+                "factor": config.body_rate if name.startswith(body) else 1.0,
+            }
+            for name, parameter in network.named_parameters()
+            if parameter.requires_grad
         ]
     )
 

@@ -6,12 +6,14 @@ import pytest
 
 from diffpose.data.augment import AugmentConfig
 from diffpose.data.people import (
+    BoxedPeople,
     PeoplePicture,
     SceneSource,
     StillPeople,
     load_photos,
     person_box,
 )
+from diffpose.data.people_packs import PackedPicture
 from diffpose.data.scenes import SceneMixture, draw_scene, make_scene_batch
 from diffpose.data.sources import StillSource
 from diffpose.errors import FormatError
@@ -38,12 +40,12 @@ class RedPeople:
 def mixture(shares):
     grey = [np.full((80, 90, 3), 100, np.uint8)]
     return SceneMixture(
-        scenes=RedPeople(), stills=RedPeople(), photos=grey, shares=shares, augment=PLAIN,
-        low_quality=0.0, batch_size=2, sizes=((96, 128), (128, 96)),
+        scenes=RedPeople(), crowds=RedPeople(), stills=RedPeople(), photos=grey, shares=shares,
+        augment=PLAIN, low_quality=0.0, batch_size=2, sizes=((96, 128), (128, 96)),
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("shares", [(1, 0, 0, 0), (0, 1, 0, 0)])
+@pytest.mark.parametrize("shares", [(1, 0, 0, 0, 0), (0, 1, 0, 0, 0), (0, 0, 1, 0, 0)])
 @pytest.mark.parametrize("seed", range(8))
 def test_a_box_stays_on_its_person(shares, seed):
     scene = draw_scene(mixture(shares), size=(96, 128), rng=np.random.default_rng(seed))
@@ -61,7 +63,7 @@ def test_a_box_stays_on_its_person(shares, seed):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_pasted_people_have_their_boxes_inside_the_picture(seed):
-    scene = draw_scene(mixture((0, 0, 1, 0)), size=(96, 128), rng=np.random.default_rng(seed))
+    scene = draw_scene(mixture((0, 0, 0, 1, 0)), size=(96, 128), rng=np.random.default_rng(seed))
 
     assert scene.picture.shape == (96, 128, 3)
     for boxes in (scene.boxes, scene.unsure):
@@ -73,13 +75,13 @@ def test_pasted_people_have_their_boxes_inside_the_picture(seed):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_pictures_of_nobody_have_no_boxes(seed):
-    scene = draw_scene(mixture((0, 0, 0, 1)), size=(96, 128), rng=np.random.default_rng(seed))
+    scene = draw_scene(mixture((0, 0, 0, 0, 1)), size=(96, 128), rng=np.random.default_rng(seed))
 
     assert len(scene.boxes) == 0
 
 
 def test_a_batch_depends_on_its_seed_and_number_only():
-    mixed = mixture((1, 1, 1, 1))
+    mixed = mixture((1, 1, 1, 1, 1))
 
     first = make_scene_batch(mixed, seed=4, index=1)
     again = make_scene_batch(mixed, seed=4, index=1)
@@ -110,6 +112,35 @@ def test_stills_with_few_keypoints_are_left_out():
     assert len(people) == 1
     assert people[0].boxes.shape == (1, 4)
     np.testing.assert_array_equal(people[0].unsure, [[-0.5, -0.5, 31.5, 31.5]])
+
+
+def packed(boxes, *, stretched=False):
+    picture = np.zeros((60, 60, 3), np.uint8)
+    picture[10:40, 20:30] = RED
+    content = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+    truth = None if boxes is None else np.array(boxes, np.float32)
+    return PackedPicture("pack", "a.png", content, truth, stretched)
+
+
+def test_pictures_of_packs_are_unsure_where_nobody_has_a_box():
+    people = BoxedPeople([packed(None), packed([[19.5, 9.5, 29.5, 39.5]])])
+
+    assert len(people) == 1
+    np.testing.assert_array_equal(people[0].boxes, [[19.5, 9.5, 29.5, 39.5]])
+    np.testing.assert_array_equal(people[0].unsure, [[-0.5, -0.5, 59.5, 59.5]])
+
+
+def test_a_squeezed_picture_is_shown_in_every_aspect_it_may_have_had():
+    people = BoxedPeople([packed([[19.5, 9.5, 29.5, 39.5]], stretched=True)])
+
+    aspects = set()
+    for view in (people[i] for i in range(len(people))):
+        height, width = view.picture.shape[:2]
+        aspects.add(round(width / height, 1))
+        rows, columns = np.nonzero(view.picture[..., 0] > 127)
+        extent = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        np.testing.assert_allclose(view.boxes[0] + 0.5, extent, atol=0.6)
+    assert aspects == {1.3, 1.5, 0.8, 0.7}
 
 
 def test_hardly_visible_people_are_unsure(tmp_path):

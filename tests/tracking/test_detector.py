@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from diffpose.errors import WeightsError
 from diffpose.geometry import apply_affine
+from diffpose.movenet import CONFIGS, STRIDE, normalise
 from diffpose.tensorfile import file_hash, load_tensors, save_tensors
 from diffpose.tracking.boxmaps import (
-    STRIDE,
     boxes_to_shapes,
     decode_boxes,
     encode_boxes,
@@ -21,13 +21,13 @@ from diffpose.tracking.network import (
     DetectorConfig,
     PersonNet,
     load_detector_network,
-    load_pyramid,
+    load_movenet_into,
     save_detector,
 )
 from diffpose.tracking.torchvision_detector import TorchvisionDetector
+from tests.tracking.tiny_movenet import TINY, TINY_MOVENET, published_tiny
 
-SHAPE = (20, 24)
-TINY = DetectorConfig(channels=8, side=64)
+SHAPE = (40, 48)
 
 people = st.lists(
     st.tuples(st.floats(0, 100), st.floats(0, 80), st.floats(9, 90), st.floats(9, 78)).map(
@@ -36,6 +36,11 @@ people = st.lists(
     min_size=1,
     max_size=4,
 )
+
+
+@pytest.fixture(autouse=True)
+def tiny_movenet(monkeypatch):
+    monkeypatch.setitem(CONFIGS, TINY_MOVENET.name, TINY_MOVENET)
 
 
 def maps_that_know(boxes):
@@ -74,7 +79,7 @@ def test_nobody_is_a_flat_map():
 def test_the_best_of_duplicates_is_kept():
     boxes = torch.tensor([[40.0, 20.0, 80.0, 120.0], [43.0, 22.0, 82.0, 118.0]])
     logits, shapes = torch.full(SHAPE, -9.0), torch.zeros(4, *SHAPE)
-    for box, (row, column), logit in zip(boxes, [(8, 7), (8, 8)], [1.0, 2.0], strict=True):
+    for box, (row, column), logit in zip(boxes, [(17, 13), (17, 16)], [1.0, 2.0], strict=True):
         logits[row, column] = logit
         shapes[:, row, column] = boxes_to_shapes(box[:, None, None].expand(4, *SHAPE))[
             :, row, column
@@ -84,6 +89,31 @@ def test_the_best_of_duplicates_is_kept():
 
     torch.testing.assert_close(found, boxes[1:], atol=1e-3, rtol=0)
     assert scores == torch.sigmoid(torch.tensor(2.0))
+
+
+def test_a_person_is_where_no_neighbouring_cell_scores_higher():
+    logits = torch.full((5, 6), -9.0)
+    logits[2, 1:5] = torch.tensor([1.0, 2.0, 1.5, 1.2])
+    shapes = torch.zeros(4, 5, 6)
+    shapes[2:] = 0.5  # boxes of neighbours do not touch
+
+    found, scores = decode_boxes(logits, shapes, min_score=0.5)
+
+    torch.testing.assert_close(found, torch.tensor([[6.5, 6.5, 8.5, 8.5]]))
+    torch.testing.assert_close(scores, torch.tensor([2.0]).sigmoid())
+
+
+def test_a_box_is_its_cell_the_way_to_the_centre_and_the_size():
+    """As the published graph reads boxes: (cell + offset -+ scale / 2) cells from the edge."""
+    shapes = torch.zeros(4, 8, 8)
+    shapes[:, 3, 5] = torch.tensor([0.25, 0.5, 4.0, 2.0])
+    shapes[:, 0, 0] = torch.tensor([0.5, 0.5, -1.0, 3.0])
+
+    boxes = shapes_to_boxes(shapes)
+
+    corners = np.array([5 + 0.5 - 1, 3 + 0.25 - 2, 5 + 0.5 + 1, 3 + 0.25 + 2])
+    np.testing.assert_allclose(boxes[:, 3, 5], corners * 4 - 0.5)
+    assert boxes[1, 0, 0] == boxes[3, 0, 0]  # a size below nothing is nothing
 
 
 def test_overlapping_people_are_both_found():
@@ -191,24 +221,39 @@ def test_damaged_and_foreign_weights_are_named(tmp_path):
     save_tensors(path, tensors, metadata | {"config": '{"size": 3}'})
     with pytest.raises(WeightsError, match="does not fit its own config"):
         load_detector_network(path)
+    save_tensors(path, tensors, metadata | {"config": '{"backbone": "resnet10t"}'})
+    with pytest.raises(WeightsError, match="does not fit its own config"):
+        load_detector_network(path)
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(WeightsError, match=r"detector.safetensors is no intact"):
         load_detector_network(path)
 
 
-def test_a_pyramid_is_taken_from_a_pose_checkpoint(tmp_path):
-    donor, path = PersonNet(TINY), tmp_path / "checkpoint.safetensors"
-    prefix = "ema/network.backbone.pyramid."
-    save_tensors(path, {prefix + k: v for k, v in donor.pyramid.state_dict().items()}, {})
-    network = PersonNet(TINY)
+def test_a_network_begins_as_the_published_one(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    published = published_tiny(path)
+    network = PersonNet(TINY).eval()
 
-    load_pyramid(network, path)
+    load_movenet_into(network, path)
 
-    for name, tensor in donor.pyramid.state_dict().items():
-        assert torch.equal(network.pyramid.state_dict()[name], tensor)
-    save_tensors(path, {prefix + "conv1": torch.zeros(1)}, {})
-    with pytest.raises(WeightsError, match="does not hold a tf_efficientnet_lite0"):
-        load_pyramid(network, path)
+    pictures = normalise(torch.randint(0, 255, (2, 64, 96, 3), dtype=torch.uint8))
+    with torch.no_grad():
+        heads, (logits, shapes) = published(pictures), network(pictures)
+    assert logits.shape == (2, 16, 24)
+    torch.testing.assert_close(logits, heads["centre"][:, 0])
+    torch.testing.assert_close(shapes[:, :2], heads["box_offset"])
+    torch.testing.assert_close(shapes[:, 2:], heads["box_scale"])
+
+
+def test_only_the_file_of_its_network_fills_it(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    published_tiny(path)
+
+    with pytest.raises(WeightsError, match=r"holds movenet_tiny, but .* movenet_multipose"):
+        load_movenet_into(PersonNet(DetectorConfig()), path)
+    save_detector(path, PersonNet(TINY), training={})
+    with pytest.raises(WeightsError, match="holds no MoveNet"):
+        load_movenet_into(PersonNet(TINY), path)
 
 
 def test_torchvision_weights_are_never_downloaded(tmp_path):
