@@ -4,6 +4,11 @@ import os
 
 import pytest
 import torch
+from hypothesis import settings
+
+# No test asserts a wall-clock time: a busy machine is slow.
+settings.register_profile("diffpose", deadline=None)
+settings.load_profile("diffpose")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
