@@ -29,8 +29,8 @@ def train(
         Path, typer.Option("--output", "-o", help="Folder of the run; the same folder resumes.")
     ],
     config: Annotated[
-        str, typer.Option(help="A TOML file, or the name of a shipped one, e.g. small.")
-    ] = "small",
+        str, typer.Option(help="A TOML file, or the name of a shipped one, e.g. base.")
+    ] = "base",
     lspet: Annotated[
         Path | None, typer.Option(help="Folder of Leeds Sports Pose Extended.")
     ] = None,
@@ -48,7 +48,10 @@ def train(
     first_weights: Annotated[Path | None, typer.Option(help="Weights file to begin with.")] = None,
     first_backbone: Annotated[
         Path | None,
-        typer.Option(help="ViTPose, timm or image-classifier file for the backbone."),
+        typer.Option(help="MoveNet, ViTPose, timm or image-classifier file for the backbone."),
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="MoveNet file whose opinion takes part in the targets.")
     ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: torch's default.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that make batches; 0: a thread.")] = 0,
@@ -87,6 +90,8 @@ def train(
                 trainer.start_from_weights(first_weights)
             if first_backbone is not None:
                 trainer.start_from_backbone(first_backbone)
+        if teacher is not None:
+            trainer.learn_from(teacher)
         progress = trainer.run()
     typer.echo(
         f"{progress.samples} windows, {progress.step} steps: {output / 'weights.safetensors'}"
@@ -166,7 +171,7 @@ def calibrate(
         Path | None, typer.Option(help="Folder of rendered shards that nothing was trained on.")
     ] = None,
     config: Annotated[str, typer.Option(help="Training config: which stills it left out.")] = (
-        "small"
+        "base"
     ),
     every: Annotated[int, typer.Option(help="Use every n-th person only.")] = 1,
     output: Annotated[
