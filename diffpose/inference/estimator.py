@@ -43,7 +43,7 @@ _CROPS_AT_ONCE = 8  # in one call of the backbone: what it computes stays in the
 _ROWS_AT_ONCE = 64  # windows x hypotheses in one call of the decoder: bounds the memory
 
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "weights"
-EMBEDDED_WEIGHTS = WEIGHTS_FOLDER / "diffpose-small.safetensors"
+EMBEDDED_WEIGHTS = WEIGHTS_FOLDER / "diffpose-base.safetensors"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 EXAMPLES = REPOSITORY / "assets" / "examples"
 SHIPPED = all(
     [
-        (REPOSITORY / "assets/weights/diffpose-small.safetensors").is_file(),
+        (REPOSITORY / "assets/weights/diffpose-base.safetensors").is_file(),
         (REPOSITORY / "assets/weights/detector-small.safetensors").is_file(),
         (EXAMPLES / "walk.mp4").is_file(),
     ]
