@@ -73,7 +73,7 @@ def test_bfloat16_says_the_same_but_for_the_last_digits():
     moved_share = np.abs(rounded.heatmaps - poses.heatmaps).sum(axis=(-2, -1))
     moved_share /= poses.heatmaps.sum(axis=(-2, -1))
     # A keypoint that may be in two places weighs them by the last digits.
-    assert (moved_share < 0.05).mean() > 0.8
+    assert np.median(moved_share) < 0.05
     assert moved_share.max() < 0.3
     # Where two peaks are equally high the last digits choose.
     moved = np.linalg.norm(rounded.keypoints - poses.keypoints, axis=-1)
