@@ -8,7 +8,8 @@ from torch import Tensor
 
 from diffpose import heatmap
 
-_FIRST_STEP = 96.0  # hypotheses that the first step's prediction counts as: docs/experiments/ablations-small.md
+# Hypotheses that the first step's prediction counts as (docs/experiments/ablations-small.md).
+_FIRST_STEP = 96.0
 
 
 def step_weight(done: int, *, hypotheses: int) -> float:
