@@ -41,11 +41,11 @@ def load_embedded_estimator(settings: Settings) -> PoseEstimator:
     return Estimator.load(settings.weights, device=settings.device)
 
 
-def load_embedded_finder(settings: Settings, estimator: PoseEstimator) -> PersonFinder:
-    """The person detector that ships with the pose model, which looks at its boxes again."""
+def load_embedded_finder(settings: Settings) -> PersonFinder:
+    """The person detector that ships with the pose model."""
     from diffpose.inference.detector import load_detector
 
-    return load_detector(estimator, device=settings.device)
+    return load_detector(device=settings.device)
 
 
 class Workspace:
@@ -65,7 +65,7 @@ class Workspace:
         settings: Settings,
         *,
         load_estimator: Callable[[Settings], PoseEstimator] = load_embedded_estimator,
-        load_finder: Callable[[Settings, PoseEstimator], PersonFinder] = load_embedded_finder,
+        load_finder: Callable[[Settings], PersonFinder] = load_embedded_finder,
         desk_models: Callable[[Workspace, Clip], DeskModels] = load_desk_models,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -131,10 +131,9 @@ class Workspace:
     @property
     def finder(self) -> PersonFinder:
         """The person detector, loaded at the first use."""
-        estimator = self.estimator
         with self._load_lock:
             if self._finder is None:
-                self._finder = self._load_finder(self.settings, estimator)
+                self._finder = self._load_finder(self.settings)
             return self._finder
 
     def examples(self) -> dict[str, Path]:

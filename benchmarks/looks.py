@@ -74,7 +74,7 @@ def main():
     parser.add_argument("--without-picture", action="store_true")
     options = parser.parse_args()
     estimator = Estimator.load(options.weights)
-    how = {"estimator": estimator, "detector": load_detector(estimator), "count": options.frames,
+    how = {"estimator": estimator, "detector": load_detector(), "count": options.frames,
            "without_picture": options.without_picture}  # fmt: skip
     rows = []
     for path in options.videos:

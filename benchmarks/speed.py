@@ -58,7 +58,7 @@ def bare_backbone(estimator, frames):
 def speed(options):
     torch.set_num_threads(options.threads)
     estimator = Estimator.load(mirrored=not options.one_sided)
-    detector = load_detector(estimator)
+    detector = load_detector()
     with Video(options.clip) as video:
         frames = min(options.frames, video.info.num_frames)
         begin = time.perf_counter()
@@ -84,7 +84,7 @@ def slider(options):
     torch.set_num_threads(options.threads)
     estimator, cache = Estimator.load(), FeatureCache(max_bytes=1 << 28)
     with Video(options.clip) as video:
-        track = detect_tracks(video, load_detector(estimator), stop=30)[0]
+        track = detect_tracks(video, load_detector(), stop=30)[0]
         window = window_at(video, track, estimator, frame=10)
         print("| K, E | ms |\n|---|---|")
         for steps, ensemble in ((1, 1), (4, 8), (8, 8), (4, 32)):
@@ -101,7 +101,7 @@ def correction(options):
     cv2.setNumThreads(options.threads)
     estimator, cache, sampling = Estimator.load(), FeatureCache(), SamplingConfig(4, 8)
     with Video(options.clip) as video:
-        track = detect_tracks(video, load_detector(estimator), stop=60)[0]
+        track = detect_tracks(video, load_detector(), stop=60)[0]
         (poses,) = estimate_poses(video, [track], estimator, sampling, stop=60)
         print(f"{video.info.width}x{video.info.height}, {options.threads} threads\n")
         print("| suggestion | ms |\n|---|---|")

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from torch.utils.data import Subset
 
 from diffpose.data.coco_source import CocoSource
 from diffpose.data.sources import load_lspet
@@ -33,26 +34,13 @@ BATCH = 16
 LEAST_KEYPOINTS = 8
 
 
-class Chosen:
-    """Some examples of a source."""
-
-    def __init__(self, source, rows):
-        self.source, self.rows = source, list(rows)
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, index):
-        return self.source[self.rows[index]]
-
-
 def coco_mini(folder, unpacked):
     with tarfile.open(folder / "coco_mini.tar") as archive:
         archive.extractall(unpacked, filter="data")
     annotations = read_coco_keypoints(folder / "coco_mini.json")
     source = CocoSource(annotations, unpacked, skeleton=HALPE26)
     known = (annotations.keypoints[source.people, :, 2] > 0).sum(axis=1)
-    return Chosen(source, np.flatnonzero(known >= LEAST_KEYPOINTS))
+    return Subset(source, np.flatnonzero(known >= LEAST_KEYPOINTS).tolist())
 
 
 def square_around(box):

@@ -284,20 +284,25 @@ def regressed_pose(centre: Tensor, regression: Tensor) -> Tensor:
     return torch.stack([column[:, None] + way[..., 1], row[:, None] + way[..., 0]], dim=-1)
 
 
+def _squared_distance(heads: dict[str, Tensor]) -> Tensor:
+    """(N, 17, h, w) squared distance in cells from each cell to the middle person's keypoints."""
+    pose = regressed_pose(heads["centre"], heads["regression"])
+    height, width = heads["heatmap"].shape[-2:]
+    columns = torch.arange(width, device=pose.device)
+    rows = torch.arange(height, device=pose.device)
+    across = (columns - pose[..., 0, None]).square()[:, :, None, :]
+    down = (rows - pose[..., 1, None]).square()[:, :, :, None]
+    return across + down
+
+
 def person_logits(heads: dict[str, Tensor]) -> Tensor:
     """Logits (N, 17, h, w) of where the middle person's keypoints are, up to a constant.
 
     The published decoder takes the cell of largest heatmap / (distance to the regressed
     keypoint + 1.8); this is the logarithm of it, with heatmaps below 5e-5 cut off.
     """
-    pose = regressed_pose(heads["centre"], heads["regression"])
     heatmap = heads["heatmap"].float()
-    height, width = heatmap.shape[-2:]
-    columns = torch.arange(width, device=heatmap.device)
-    rows = torch.arange(height, device=heatmap.device)
-    across = (columns - pose[..., 0, None]).square()[:, :, None, :]
-    down = (rows - pose[..., 1, None]).square()[:, :, :, None]
-    distance = (across + down + 1e-4).sqrt()
+    distance = (_squared_distance(heads) + 1e-4).sqrt()
     return (heatmap.sigmoid() + _FLOOR).log() - (distance + _NEAR).log()
 
 
@@ -312,10 +317,7 @@ def decode_keypoints(heads: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """
     heatmap, offset = heads["heatmap"].float().sigmoid(), heads["offset"].float()
     count, keypoints, height, width = heatmap.shape
-    pose = regressed_pose(heads["centre"], heads["regression"])
-    across = (torch.arange(width) - pose[..., 0, None]).square()[:, :, None, :]
-    down = (torch.arange(height) - pose[..., 1, None]).square()[:, :, :, None]
-    cell = (heatmap / ((across + down).sqrt() + _NEAR)).flatten(2).argmax(dim=2)
+    cell = (heatmap / (_squared_distance(heads).sqrt() + _NEAR)).flatten(2).argmax(dim=2)
     scores = heatmap.flatten(2).gather(2, cell[..., None])[..., 0]
     ways = offset.view(count, keypoints, 2, -1)
     way = ways.gather(3, cell[:, :, None, None].expand(-1, -1, 2, 1))[..., 0]

@@ -45,7 +45,7 @@ def video(monkeypatch: pytest.MonkeyPatch) -> FakeVideo:
 def estimator(monkeypatch: pytest.MonkeyPatch) -> FakeEstimator:
     fake = FakeEstimator()
     monkeypatch.setattr("diffpose.cli.load_estimator", lambda *_, mirrored: fake)
-    monkeypatch.setattr("diffpose.cli.load_detector", lambda estimator, device: FakeDetector())
+    monkeypatch.setattr("diffpose.cli.load_detector", lambda device: FakeDetector())
     return fake
 
 

@@ -153,7 +153,7 @@ def infer(
             if follow:
                 tracks = [_followed(track, video, estimator, hooks) for track in tracks]
         else:
-            finder = load_detector(estimator, device)
+            finder = load_detector(device)
             tracks, order = _found_people(video, finder, count, hooks), None
         hooks["progress"] = show_progress()
         poses = estimate_poses(video, tracks, estimator, sampling, **hooks)
@@ -199,11 +199,11 @@ def load_estimator(weights: Path | None, device: str, *, mirrored: bool) -> Pose
     return Estimator.load(weights, device=device, mirrored=mirrored)
 
 
-def load_detector(estimator: PoseEstimator, device: str) -> PersonFinder:
-    """DiffPose's own person detector; the estimator looks at its boxes again."""
+def load_detector(device: str) -> PersonFinder:
+    """DiffPose's own person detector."""
     from diffpose.inference import detector
 
-    return detector.load_detector(estimator, device=device)
+    return detector.load_detector(device=device)
 
 
 def _given_people(

@@ -152,7 +152,7 @@ def _posetrack_boxes(
         return read_detections(boxes, source.sequences), f"detections of {boxes.name}"
     if not detector:
         return annotated_boxes(source), "ground truth"
-    finder = load_detector(estimator, device=estimator.device.type)
+    finder = load_detector(device=estimator.device.type)
     found = detected_boxes(source, finder, progress=_progress("People"))
     return found, f"DiffPose's detector {finder.weights_hash[:12]}"
 

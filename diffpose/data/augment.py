@@ -44,7 +44,7 @@ class AugmentConfig:
         motion_blur: Share of crops blurred along a line of any direction.
         shapes: Share of crops with one or two pasted ellipses or polygons, most with a piece of
             the picture on them.
-        second_person: Share of crops into which somebody else of the same source is pasted, half
+        second_person: Share of crops into which another person of the same source is pasted, half
             a box away from the person at least.
     """
 
@@ -278,7 +278,7 @@ def paste_person(
     other: NDArray[np.floating],
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Put somebody else beside a person or partly over them.
+    """Paste another person beside a person or partly over them.
 
     The other person comes as a soft ellipse, 0.7 to 1.1 times as large, with the middle half a box
     away from the person's at least.

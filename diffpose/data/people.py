@@ -21,7 +21,7 @@ _MARGIN = 0.06  # of the side of the keypoints' extent
 _LEAST_MARGIN = 0.04  # of its longer side
 _LEAST_VISIBLE = 0.2
 _LARGEST_PHOTO = 320
-_ASPECTS = (4 / 3, 3 / 2, 3 / 4, 2 / 3)  # of pictures before somebody made them square
+_ASPECTS = (4 / 3, 3 / 2, 3 / 4, 2 / 3)  # of pictures before their source made them square
 
 
 @dataclass(frozen=True)

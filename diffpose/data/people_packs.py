@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from diffpose.data.sources import Example, decode_picture
+from diffpose.data.sources import Example, decode_picture, read_archive
 from diffpose.errors import FormatError
 from diffpose.formats.atomic import atomic_write_bytes
 from diffpose.skeleton import HALPE26, Skeleton, convert
@@ -59,7 +59,7 @@ class PackedPicture:
             return decode_picture(self.content)
         except FormatError:
             raise FormatError(
-                f"Cannot read the picture {self.name} of {self.pack}; copy the archive anew."
+                f"Cannot read the picture {self.name} of {self.pack}; copy the archive again."
             ) from None
 
 
@@ -95,14 +95,8 @@ def read_packs(folder: Path, *, packs: Sequence[str] = ()) -> list[PackedPicture
     return pictures
 
 
-def _contents(path: Path) -> dict[str, bytes]:
-    with tarfile.open(path) as archive:
-        members = [(member.name, archive.extractfile(member)) for member in archive]
-        return {Path(name).name: handle.read() for name, handle in members if handle is not None}
-
-
 def _stills(folder: Path, pack: dict[str, Any]) -> Iterator[PackedPicture]:
-    contents = _contents(folder / pack["tar"])
+    contents = read_archive(folder / pack["tar"])
     for entry in pack["files"]:
         boxes = entry.get("boxes")
         yield PackedPicture(
@@ -117,7 +111,7 @@ def _stills(folder: Path, pack: dict[str, Any]) -> Iterator[PackedPicture]:
 def _annotated(folder: Path, pack: dict[str, Any]) -> list[PackedPicture]:
     path = folder / pack["json"]
     annotations = json.loads(path.read_text())
-    contents = _contents(path.with_suffix(".tar"))
+    contents = read_archive(path.with_suffix(".tar"))
     names = [_SAME_POINT.get(n, n) for n in annotations["categories"][0]["keypoints"]]
     columns = [(names.index(n), k) for k, n in enumerate(HALPE26.keypoints) if n in names]
     people: dict[int, list[dict[str, Any]]] = {}
@@ -140,6 +134,18 @@ def _annotated(folder: Path, pack: dict[str, Any]) -> list[PackedPicture]:
             PackedPicture(pack["name"], name, contents[name], boxes, keypoints=keypoints)
         )
     return pictures
+
+
+LABEL_FIELDS: dict[str, tuple[tuple[int, ...], Any]] = {
+    "names": ((), np.str_),
+    "packs": ((), np.str_),
+    "boxes": ((4,), np.float32),
+    "keypoints": ((len(HALPE26), 2), np.float32),
+    "weights": ((len(HALPE26),), np.float32),
+    "stretched": ((), np.bool_),
+    "aspects": ((), np.float32),
+}
+"""Shape for one person and type of every field of `PeopleLabels`."""
 
 
 @dataclass(frozen=True)
@@ -165,16 +171,7 @@ class PeopleLabels:
     aspects: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        shapes = {
-            "names": (),
-            "packs": (),
-            "boxes": (4,),
-            "keypoints": (len(HALPE26), 2),
-            "weights": (len(HALPE26),),
-            "stretched": (),
-            "aspects": (),
-        }
-        for name, shape in shapes.items():
+        for name, (shape, _) in LABEL_FIELDS.items():
             if getattr(self, name).shape != (len(self.names), *shape):
                 raise FormatError(
                     f"Expected {name} of shape {(len(self.names), *shape)} in labels of "
@@ -204,11 +201,11 @@ def read_people_labels(path: Path) -> PeopleLabels:
     """
     try:
         with np.load(path, allow_pickle=False) as table:
-            arrays = {name: table[name] for name in PeopleLabels.__dataclass_fields__}
+            arrays = {name: table[name] for name in LABEL_FIELDS}
     except (OSError, KeyError, ValueError, EOFError) as error:
         raise FormatError(
             f"Expected labels of `diffpose pseudo-label` in {path.name}, got something else "
-            f"({error}); make them anew."
+            f"({error}); make them again."
         ) from None
     return PeopleLabels(**arrays)
 
@@ -285,6 +282,7 @@ def load_people(folder: Path, labels: Path, *, skeleton: Skeleton) -> PeopleSour
 
 
 __all__ = [
+    "LABEL_FIELDS",
     "PackedPicture",
     "PeopleLabels",
     "PeopleSource",

@@ -122,7 +122,7 @@ def load_lspet(folder: Path, split: str, skeleton: Skeleton, *, trust: str = "")
     with np.load(table_path) as table:
         names = [str(name) for name in table["name"]]
         keypoints = np.where(table["visible"][..., None], table["joints"], np.nan)
-    contents = _read_archive(archive_path)
+    contents = read_archive(archive_path)
     missing = [name for name in names if name not in contents]
     if missing:
         raise FormatError(f"{archive_path.name} lacks {len(missing)} pictures, e.g. {missing[0]}.")
@@ -174,7 +174,8 @@ def _read_trust(
         return table["weights"][order], table["settled"][order] if "settled" in table else None
 
 
-def _read_archive(path: Path) -> dict[str, bytes]:
+def read_archive(path: Path) -> dict[str, bytes]:
+    """The files of a tar archive by their names without folders."""
     contents: dict[str, bytes] = {}
     with tarfile.open(path) as archive:
         for member in archive:

@@ -1,7 +1,7 @@
 """The proportions of bodies, and the aspect of a picture that they tell.
 
-Somebody's shoulders are about as wide as the torso is long; where everybody's are half again as
-wide, the picture was stretched.
+A person's shoulders are about as wide as the torso is long; where those of all people in a picture
+are half again as wide, the picture was stretched.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from diffpose.inference.interfaces import PersonFinder, PoseEstimator
+from diffpose.inference.interfaces import PersonFinder
 from diffpose.tracking.detector import PersonDetector
 
 
-def load_detector(_estimator: PoseEstimator, *, device: str = "cpu") -> PersonFinder:
+def load_detector(*, device: str = "cpu") -> PersonFinder:
     """The detector of the embedded weights."""
     return PersonDetector.load(None, device=device)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from diffpose.data.people_packs import PackedPicture, PeopleLabels
+from diffpose.data.people_packs import LABEL_FIELDS, PackedPicture, PeopleLabels
 from diffpose.errors import CancelledError
 from diffpose.evaluation.agreement import AgreementRule, consensus, same_person
 from diffpose.evaluation.proportions import learn_proportions, likely_aspect
@@ -92,7 +92,7 @@ class Teachers:
 
 @dataclass(eq=False)
 class _Person:
-    """Somebody who is being labelled; aspect and angle are found on the way."""
+    """A person who is being labelled; aspect and angle are found on the way."""
 
     row: int
     picture: Picture
@@ -338,22 +338,11 @@ def _without_twins(
     return [label for label in labels if any(label is other for other in kept)]
 
 
-_SHAPES: dict[str, tuple[tuple[int, ...], Any]] = {
-    "names": ((), np.str_),
-    "packs": ((), np.str_),
-    "boxes": ((4,), np.float32),
-    "keypoints": ((len(HALPE26), 2), np.float32),
-    "weights": ((len(HALPE26),), np.float32),
-    "stretched": ((), np.bool_),
-    "aspects": ((), np.float32),
-}
-
-
 def _stacked(labels: Sequence[Mapping[str, Any]]) -> PeopleLabels:
     return PeopleLabels(
         **{
             name: np.array([label[name] for label in labels], kind).reshape(-1, *shape)
-            for name, (shape, kind) in _SHAPES.items()
+            for name, (shape, kind) in LABEL_FIELDS.items()
         }
     )
 
@@ -376,7 +365,7 @@ def label_people(
         job: Keeps finished chunks.
         rule: None takes the usual one.
         chunk: Pictures of a part.
-        progress: Told the finished fraction and words.
+        progress: Called with the finished fraction and a description.
         cancelled: Asked between chunks.
 
     Raises:
@@ -453,7 +442,7 @@ def _to_arrays(part: LabelledPart) -> dict[str, NDArray[Any]]:
 
 
 def _from_arrays(arrays: Mapping[str, NDArray[Any]]) -> LabelledPart:
-    labels = PeopleLabels(**{name: arrays[name] for name in _SHAPES})
+    labels = PeopleLabels(**{name: arrays[name] for name in LABEL_FIELDS})
     dropped = {
         name.removeprefix("dropped "): int(value)
         for name, value in arrays.items()
@@ -468,7 +457,7 @@ def _joined(parts: Sequence[LabelledPart]) -> LabelledPart:
         name: np.concatenate(
             [np.zeros((0, *shape), kind), *(getattr(part.labels, name) for part in parts)]
         )
-        for name, (shape, kind) in _SHAPES.items()
+        for name, (shape, kind) in LABEL_FIELDS.items()
     }
     return LabelledPart(PeopleLabels(**arrays), dropped)
 

@@ -19,8 +19,8 @@ from diffpose.data.augment import turned_box
 from diffpose.folding import kept_in_bf16, native_bf16
 from diffpose.geometry import Affine, apply_affine, compose_affines, invert_affine, similarity
 from diffpose.inference.estimator import Estimator
+from diffpose.inference.look import look_at_crops
 from diffpose.movenet import STRIDE, MoveNet, normalise, person_logits
-from diffpose.poses import SamplingConfig
 from diffpose.skeleton import COCO17, HALPE26, Skeleton, convert
 from diffpose.video.crop import cut_crop
 
@@ -141,11 +141,8 @@ class EstimatorTeacher:
 
     def __call__(self, crops: NDArray[np.uint8]) -> Answers:
         """Answers for crops (N, H, W, 3) RGB, in crop pixels."""
-        maps = self.estimator.encode_frames(crops)
-        frames = 2 * self.estimator.radius + 1
-        features = self.estimator.fuse(maps[:, None].expand(-1, frames, *(-1,) * (maps.ndim - 1)))
         unmoved = np.tile(np.eye(2, 3), (len(crops), 1, 1))
-        poses = self.estimator.sample(features, unmoved, SamplingConfig(1, 1))
+        poses = look_at_crops(self.estimator, crops, unmoved)
         return poses.keypoints, poses.confidence
 
 
@@ -249,7 +246,7 @@ def as_coco_results(
         names: N file names.
         looks: The person in each; may be made while they are asked for.
         batch_size: Crops that the teacher sees at once.
-        progress: Told the finished fraction and words.
+        progress: Called with the finished fraction and a description.
     """
     entries: list[dict[str, object]] = []
     waiting: list[Look] = []

@@ -166,22 +166,13 @@ PRESETS: dict[str, ModelConfig] = {
     "paper-b": _PAPER,
     "paper-l": replace(_PAPER, name="paper-l", backbone="vit_large_patch16_224"),
     "paper-h": replace(_PAPER, name="paper-h", backbone="vit_huge_patch14_224"),
-    "small": ModelConfig(
+    "small": replace(
+        _BASE,
         name="small",
-        skeleton="halpe26",
         backbone="tf_efficientnet_lite0",
         crop_size=(224, 176),
         finest_stride=4,
-        radius=2,
-        width=128,
-        strl_layers=2,
-        heads=4,
-        decoder_widths=(128, 64, 32),
-        self_refinement_layers=1,
-        correlation_layers=2,
-        lookup="per_joint",
-        output="posterior",
-        sigma=1.25,
+        neighbour_pool=1,
     ),
 }
 

@@ -40,11 +40,8 @@ class DiffPose(nn.Module):
 
     def encode_frames(self, crops: Tensor) -> Tensor:
         """RGB uint8 crops (N, H, W, 3) to per-frame features (N, C, h, w)."""
-        return self.backbone(self.normalised(crops))
-
-    def normalised(self, crops: Tensor) -> Tensor:
-        """RGB uint8 crops (N, H, W, 3) as the backbone expects them, (N, 3, H, W)."""
-        return self.backbone.normalise(crops).contiguous(memory_format=torch.channels_last)
+        frames = self.backbone.normalise(crops).contiguous(memory_format=torch.channels_last)
+        return self.backbone(frames)
 
     def fuse(self, frame_features: Tensor) -> Features:
         """Features of the frames of B windows, (B, T, C, h, w) oldest first, to `Features`."""

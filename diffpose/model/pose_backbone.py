@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from diffpose.errors import WeightsError
 from diffpose.model.frame_maps import FrameMaps, Packing, cell_probability
 from diffpose.movenet import MoveNet, enlarged, movenet_config, normalise, person_logits
-from diffpose.skeleton import COCO17, Skeleton
+from diffpose.skeleton import COCO17, Skeleton, keypoint_map
 
 _COARSE, _MIDDLE, _FINE = 128, 64, 48  # channels at strides 16, 8 and 4
 _GROUPS = 8
@@ -65,10 +65,9 @@ class MoveNetBackbone(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         nn.init.constant_(self.outside.bias, _RARELY_OUTSIDE)
-        known = [name in COCO17.keypoints for name in skeleton.keypoints]
-        source = [COCO17.index(n) if n in COCO17.keypoints else 0 for n in skeleton.keypoints]
-        self.prior_scale = nn.Parameter(torch.tensor(known).float())
-        self._source = source
+        source = torch.from_numpy(keypoint_map(COCO17, skeleton))
+        self.prior_scale = nn.Parameter((source >= 0).float())
+        self._source = source.clamp(min=0).tolist()
         self.packing = Packing(_COARSE + keypoints, _MIDDLE, _FINE, keypoints)
         self.channels = self.packing.channels
 

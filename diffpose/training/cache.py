@@ -70,7 +70,7 @@ def fill_cache(
         seed: Of the windows: shard ``i`` depends on it and on ``i`` only.
         shards: Numbers.
         device: Where the backbone computes.
-        progress: Told each finished number.
+        progress: Called with each finished number.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn = replace(mixture, batch_size=SHARD)

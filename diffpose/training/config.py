@@ -52,7 +52,8 @@ class StageConfig:
             mean magnitude: their scales differ by five orders, and one rate fits none. 0 leaves
             them the backbone's rate.
         cached_shards: Of a diffusion stage with a frozen backbone: how many times 64 windows are
-            drawn and encoded once, to be trained on again and again; 0 encodes every window anew.
+            drawn and encoded once, to be trained on again and again; 0 encodes a window
+            each time that it is drawn.
         teacher_share: The teacher's part of the targets of stills, 0 to 1 (`train --teacher`).
         weight_decay: AdamW's.
         warmup_steps: Linear warm-up.

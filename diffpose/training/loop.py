@@ -222,7 +222,7 @@ class Trainer:
         new = self.config.model
         added = max(0, round(math.log2(model.finest_stride / new.finest_stride)))
         if model.neighbour_pool > 1 and model.feature_size != new.feature_size:
-            # Its tokens are no grid a frame, so they start anew.
+            # Pooled tokens cannot be interpolated as a grid: they keep their random start.
             tensors = {k: v for k, v in tensors.items() if not k.startswith(_POOLED_TOKENS)}
         tensors = resize_weights(tensors, old=model.feature_size, new=new.feature_size)
         tensors = below_finer_levels(tensors, added=added)

@@ -25,7 +25,7 @@ class Trainee(nn.Module):
     """The network and what trains its backbone before there is a decoder; only the network ships.
 
     A backbone that finds keypoints itself needs nothing else; any other gets a plain head. The
-    teacher is not a part of the state: a run is given it anew.
+    teacher is not a part of the state: every start of a run passes it again.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffpose.folding import native_bf16
 from diffpose.movenet import MoveNet, normalise, person_logits
-from diffpose.skeleton import COCO17, Skeleton
+from diffpose.skeleton import COCO17, Skeleton, keypoint_map
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Teacher:
         self.device = device or torch.device("cpu")
         self.network = network.eval().requires_grad_(False).to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        names = skeleton.keypoints
-        self._known = torch.tensor([name in COCO17.keypoints for name in names]).float()
-        self._source = [COCO17.index(n) if n in COCO17.keypoints else 0 for n in names]
+        source = torch.from_numpy(keypoint_map(COCO17, skeleton))
+        self._known = (source >= 0).float()
+        self._source = source.clamp(min=0).tolist()
 
     @torch.no_grad()
     def __call__(self, crops: Tensor) -> Opinion:
