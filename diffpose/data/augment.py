@@ -46,6 +46,9 @@ class AugmentConfig:
             the picture on them.
         second_person: Share of crops into which another person of the same source is pasted, half
             a box away from the person at least.
+        compression: Share of windows that are compressed, every frame by itself and with its own
+            noise: what is wrong in one frame need not be wrong in the next.
+        passing: Share of windows of several frames through which an occluder moves.
     """
 
     rotation: float = 30.0
@@ -63,6 +66,8 @@ class AugmentConfig:
     motion_blur: float = 0.0
     shapes: float = 0.0
     second_person: float = 0.0
+    compression: float = 0.0
+    passing: float = 0.0
 
 
 def random_crop(
@@ -169,8 +174,13 @@ def drift_affines(
 def degrade(
     crops: NDArray[np.uint8], *, config: AugmentConfig, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Occluders, blur and colour of one window (T, H, W, 3), equal for all its frames."""
+    """Occluders, blur and colour of one window (T, H, W, 3).
+
+    Equal for all its frames, but for noise, compression and occluders that pass.
+    """
     frames = crops
+    if config.passing > 0 and len(frames) > 1 and rng.random() < config.passing:
+        frames = _pass_an_occluder(frames, rng)
     if rng.random() < config.occlude:
         frames = _paste_rectangle(frames, rng)
     if config.shapes > 0 and rng.random() < config.shapes:
@@ -188,7 +198,41 @@ def degrade(
         frames = np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in frames])
     if config.colour > 0:
         frames = _recolour(frames, config.colour, rng)
+    if config.compression > 0 and rng.random() < config.compression:
+        frames = _compressed(frames, rng)
     return frames
+
+
+def _pass_an_occluder(crops: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A rectangle that moves through the window at a constant rate, plain or of the picture."""
+    count, height, width = crops.shape[:3]
+    h, w = (int(side * rng.uniform(0.12, 0.35)) for side in (height, width))
+    middle = rng.uniform(0.1, 0.9, 2) * (height, width)
+    rate = rng.normal(0, 0.12, 2) * (height, width)  # a frame
+    patch: NDArray[np.uint8] = np.full((h, w, 3), rng.integers(0, 256, 3), np.uint8)
+    if rng.random() < 0.5:
+        y, x = int(rng.integers(0, height - h)), int(rng.integers(0, width - w))
+        patch = crops[count // 2, y : y + h, x : x + w].copy()
+    result = crops.copy()
+    for step, frame in enumerate(result):
+        top, left = (middle + (step - count // 2) * rate - (h / 2, w / 2)).astype(int)
+        rows = slice(max(top, 0), max(min(top + h, height), 0))
+        columns = slice(max(left, 0), max(min(left + w, width), 0))
+        part = frame[rows, columns]
+        above, before = max(-top, 0), max(-left, 0)
+        part[:] = patch[above : above + part.shape[0], before : before + part.shape[1]]
+    return result
+
+
+def _compressed(crops: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Frames with noise of their own, through JPEG."""
+    quality, noise = int(rng.integers(15, 70)), rng.uniform(0, 8)
+    result: list[NDArray[np.uint8]] = []
+    for frame in crops:
+        grainy = np.clip(frame + rng.normal(0, noise, frame.shape), 0, 255).astype(np.uint8)
+        _, packed = cv2.imencode(".jpg", grainy, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        result.append(np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8))
+    return np.stack(result)
 
 
 def _paste_rectangle(crops: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -29,6 +29,8 @@ class ModelConfig:
         heads: Attention heads, in STRL and in the decoder.
         neighbour_pool: Cells along a side that share one token in STRL, in all frames but the
             centre one; 1 as published.
+        evidence_width: Hidden channels of every keypoint where neighbours' answers correct that
+            of the centre frame, for a backbone that finds keypoints itself; 0: they do not.
         decoder_widths: Channels of the decoder from the lowest to the highest scale.
         self_refinement_layers: Transformer layers on the noisy heatmap (SeRef).
         correlation_layers: Transformer layers that join local and global features (Trans).
@@ -51,6 +53,7 @@ class ModelConfig:
     strl_layers: int = 4
     heads: int = 8
     neighbour_pool: int = 1
+    evidence_width: int = 0
     decoder_widths: tuple[int, int, int] = (256, 256, 256)
     self_refinement_layers: int = 2
     correlation_layers: int = 2
@@ -153,6 +156,7 @@ _BASE = ModelConfig(
     strl_layers=2,
     heads=4,
     neighbour_pool=2,
+    evidence_width=8,
     decoder_widths=(128, 64, 32),
     self_refinement_layers=1,
     correlation_layers=2,

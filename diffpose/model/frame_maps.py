@@ -79,14 +79,26 @@ class Packing:
 
     def unpack(self, packed: Tensor) -> FrameMaps:
         """The maps of a tensor (..., channels, h, w) that `pack` made."""
-        coarse, middle, fine, logits, outside = packed.split(self._sizes, dim=-3)
+        coarse, middle, fine, _, _ = packed.split(self._sizes, dim=-3)
+        logits, outside = self.unpack_answer(packed)
         return FrameMaps(
             coarse,
             F.pixel_shuffle(middle, _MIDDLE_FOLD),
             F.pixel_shuffle(fine, _FINE_FOLD),
-            F.pixel_shuffle(logits, _FINE_FOLD),
-            outside[..., 0, 0],
+            logits,
+            outside,
         )
+
+    @property
+    def answer_channels(self) -> int:
+        """The last channels: where the backbone sees the keypoints."""
+        return sum(self._sizes[3:])
+
+    def unpack_answer(self, packed: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits (..., K, 4h, 4w) and outside (..., K) of a tensor (..., channels, h, w)."""
+        answer = packed[..., -self.answer_channels :, :, :]
+        logits, outside = answer.split(self._sizes[3:], dim=-3)
+        return F.pixel_shuffle(logits, _FINE_FOLD), outside[..., 0, 0]
 
 
 def cell_probability(logits: Tensor, outside: Tensor) -> Tensor:

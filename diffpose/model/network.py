@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from diffpose.model.backbone import build_backbone
 from diffpose.model.config import ModelConfig
 from diffpose.model.decoder import Features, PoseDecoder, posterior_heatmap
+from diffpose.model.evidence import NeighbourEvidence
 from diffpose.model.strl import Strl
 
 
@@ -36,6 +39,14 @@ class DiffPose(nn.Module):
             heads=config.heads,
             neighbour_pool=config.neighbour_pool,
         )
+        self.evidence = None
+        if self.packing.has_prior and config.evidence_width:
+            self.evidence = NeighbourEvidence(
+                config.keypoints,
+                num_frames=config.num_frames,
+                channels=config.width,
+                width=config.evidence_width,
+            )
         self.decoder = PoseDecoder(config, self.packing)
 
     def encode_frames(self, crops: Tensor) -> Tensor:
@@ -48,8 +59,12 @@ class DiffPose(nn.Module):
         feature = self.strl(frame_features[:, :, : self.packing.coarse])
         if not self.packing.has_prior:
             return self.decoder.prepare(feature)
-        centre = frame_features[:, self.config.radius]
-        return self.decoder.prepare(feature, self.packing.unpack(centre))
+        centre = self.packing.unpack(frame_features[:, self.config.radius])
+        if self.evidence is not None:
+            logits, outside = self.packing.unpack_answer(frame_features)
+            correction = self.evidence(logits, outside, feature)
+            centre = replace(centre, logits=centre.logits + correction)
+        return self.decoder.prepare(feature, centre)
 
     def denoise(self, x: Tensor, timesteps: Tensor, features: Features) -> Tensor:
         """Noisy x_t (B, K, 4h, 4w), timesteps (B,) and features of B windows to clean x_0."""

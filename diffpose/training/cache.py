@@ -85,15 +85,17 @@ def fill_cache(
 def _shard(batch: Batch, network: DiffPose, encode: Encoder) -> dict[str, Tensor]:
     centre = batch.crops.shape[1] // 2
     pool, coarse = network.config.neighbour_pool, network.packing.coarse
-    packed, neighbours = [], []
+    packed, neighbours, answers = [], [], []
     for window in batch.crops:
         maps = encode(window)
-        others = torch.cat([maps[:centre], maps[centre + 1 :]])[:, :coarse]
+        others = torch.cat([maps[:centre], maps[centre + 1 :]])
         packed.append(maps[centre].half())
-        neighbours.append(F.avg_pool2d(others, pool).half())
+        neighbours.append(F.avg_pool2d(others[:, :coarse], pool).half())
+        answers.append(others[:, others.shape[1] - network.packing.answer_channels :].half())
     tensors = {
         "centre": torch.stack(packed),
         "neighbours": torch.stack(neighbours),
+        "answers": torch.stack(answers),
         "keypoints": batch.keypoints,
     }
     if batch.weights is not None:
@@ -131,12 +133,12 @@ class CachedFeatures:
         tensors, _ = load_tensors(self.paths[int(rng.integers(len(self.paths)))])
         rows = torch.from_numpy(rng.permutation(len(tensors["centre"]))[: self.batch_size])
         weights = tensors["weights"][rows] if "weights" in tensors else None
-        features = self._windows(tensors["centre"][rows], tensors["neighbours"][rows])
+        features = self._windows(*(tensors[n][rows] for n in ("centre", "neighbours", "answers")))
         height, width = self.config.crop_size
         nothing = torch.empty(len(rows), 0, height, width, 3, dtype=torch.uint8)
         return Batch(nothing, tensors["keypoints"][rows], weights, features=features)
 
-    def _windows(self, centre: Tensor, neighbours: Tensor) -> Tensor:
+    def _windows(self, centre: Tensor, neighbours: Tensor, answers: Tensor) -> Tensor:
         """Packed features (B, T, C, h, w) that STRL and decoder read as they do the originals."""
         centre, neighbours = centre.float(), neighbours.float()
         num_frames, middle = self.config.num_frames, self.config.radius
@@ -148,6 +150,7 @@ class CachedFeatures:
         features[:, middle] = centre
         others = [frame for frame in range(num_frames) if frame != middle]
         features[:, others, : self.packing.coarse] = large
+        features[:, others, features.shape[2] - answers.shape[2] :] = answers.float()
         return features
 
     def ahead(self, *, seed: int, first: int, stride: int = 1) -> Iterator[Batch]:

@@ -1,5 +1,6 @@
 """Laws of the augmentation's crops."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -177,3 +178,57 @@ def test_a_second_person_stands_half_a_box_away_at_least():
     assert min(sizes) >= 0.65 * 120
     assert max(sizes) <= 1.2 * 120
     assert not crops.any()
+
+
+def only(**changes):
+    off = {"occlude": 0.0, "blur": 0.0, "colour": 0.0}
+    return AugmentConfig(**{**off, **changes})
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_passing_occluder_covers_other_places_in_other_frames(seed):
+    clip = np.full((5, 64, 48, 3), 7, np.uint8)
+    rng = np.random.default_rng(seed)
+
+    shown = degrade(clip, config=only(passing=1.0), rng=rng)
+
+    assert shown.shape == clip.shape
+    assert shown.dtype == np.uint8
+    assert (clip == 7).all()
+    covered = (shown != 7).any(axis=-1).mean(axis=(1, 2))
+    assert (covered <= 0.36**2).all()
+
+
+def test_an_occluder_moves_at_a_constant_rate():
+    clip = np.zeros((5, 256, 192, 3), np.uint8)
+    for seed in range(200):
+        shown = degrade(clip, config=only(passing=1.0), rng=np.random.default_rng(seed))
+        covered = (shown != 0).any(axis=-1)
+        whole = [frame for frame in covered if frame.any()]
+        inside = [np.argwhere(f).mean(axis=0) for f in covered if _is_inside(f)]
+        if len(whole) == 5 and len(inside) == 5:
+            steps = np.diff(inside, axis=0)
+            assert np.abs(steps - steps.mean(axis=0)).max() <= 1.0
+            return
+    pytest.fail("No occluder stayed inside the crop.")
+
+
+def _is_inside(covered):
+    border = np.concatenate([covered[0], covered[-1], covered[:, 0], covered[:, -1]])
+    return bool(covered.any() and not border.any())
+
+
+def test_a_still_has_nothing_that_passes():
+    still = np.full((1, 64, 48, 3), 7, np.uint8)
+    shown = degrade(still, config=only(passing=1.0), rng=np.random.default_rng(0))
+    assert np.array_equal(shown, still)
+
+
+def test_compression_errs_differently_in_every_frame():
+    picture = np.random.default_rng(1).integers(0, 256, (64, 48, 3), dtype=np.uint8)
+    clip = np.stack([picture] * 4)
+
+    shown = degrade(clip, config=only(compression=1.0), rng=np.random.default_rng(2))
+
+    assert all(not np.array_equal(a, b) for a, b in itertools.combinations(shown, 2))
+    assert np.abs(shown.astype(float).mean() - clip.mean()) < 8

@@ -108,7 +108,7 @@ def test_every_maps_part_of_the_centre_frame_reaches_the_pose_after_training_the
     neighbour[:, 0, 1] += 3.0
     assert not torch.equal(heatmaps(neighbour), before)
     fine_of_a_neighbour = packed.clone()
-    fine_of_a_neighbour[:, 0, packing.coarse :] += 3.0
+    fine_of_a_neighbour[:, 0, packing.coarse : -packing.answer_channels] += 3.0
     assert torch.equal(heatmaps(fine_of_a_neighbour), before)
 
 

@@ -201,6 +201,7 @@ def test_cached_features_give_the_loss_of_the_crops_themselves(tmp_path, publish
     plan = config({**CACHED, "still_frames": frames})
     run = trainer(plan, tmp_path / "run", published)
     stage, network = plan.stages[0], run.trainee.network.eval()
+    torch.nn.init.normal_(network.evidence.correct.weight)  # zero would hide what is missing
     mixture = mixture_of(run.data, stage, plan)
     device = torch.device("cpu")
     fill_cache(tmp_path / "cache", network, encoder_of(network, bf16=False), mixture, seed=5,
