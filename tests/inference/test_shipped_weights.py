@@ -74,7 +74,7 @@ def test_bfloat16_says_the_same_but_for_the_last_digits():
     moved_share /= poses.heatmaps.sum(axis=(-2, -1))
     # A keypoint that may be in two places weighs them by the last digits.
     assert np.median(moved_share) < 0.05
-    assert moved_share.max() < 0.3
+    assert moved_share.max() < 0.15
     # Where two peaks are equally high the last digits choose.
     moved = np.linalg.norm(rounded.keypoints - poses.keypoints, axis=-1)
     unsure = np.sqrt(np.trace(poses.covariance, axis1=-2, axis2=-1))
