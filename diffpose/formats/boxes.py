@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -70,7 +69,7 @@ def _frame(image: Any, info: VideoInfo, frames: dict[str, set[int]], where: str)
         )
     if not isinstance(image, str) or not image:
         raise FormatError(
-            f'{where}: expected "image" to be a name or a frame index, got {image!r}.'
+            f'{where}: expected "image" to be a name or a frame index, got {str(image)[:40]!r}.'
         )
     if not info.names:
         raise FormatError(
@@ -93,13 +92,17 @@ def _frame(image: Any, info: VideoInfo, frames: dict[str, set[int]], where: str)
 
 
 def _box(bbox: Any, info: VideoInfo, where: str) -> FloatArray:
+    if isinstance(bbox, list) and None in bbox:
+        raise BoxError(f"{where}: expected finite numbers in the bbox, got {str(bbox)[:80]}.")
     numbers = isinstance(bbox, list) and all(
         isinstance(v, int | float) and not isinstance(v, bool) for v in bbox
     )
     if not numbers or len(bbox) != 4:
-        raise FormatError(f"{where}: expected a bbox of four numbers [x, y, w, h], got {bbox!r}.")
-    if not all(math.isfinite(v) for v in bbox):
-        raise BoxError(f"{where}: expected finite numbers in the bbox, got {bbox!r}.")
+        raise FormatError(
+            f"{where}: expected a bbox of four numbers [x, y, w, h], got {str(bbox)[:80]}."
+        )
+    if not all(abs(v) <= 1e12 for v in bbox):
+        raise BoxError(f"{where}: expected finite numbers in the bbox, got {str(bbox)[:80]}.")
     x, y, width, height = bbox
     try:
         return check_box(np.array([x, y, x + width, y + height], np.float64), size=info.size)

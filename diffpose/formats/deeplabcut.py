@@ -14,6 +14,7 @@ from diffpose.errors import FormatError
 from diffpose.formats.atomic import atomic_write, atomic_write_bytes
 from diffpose.formats.common import check_sequences, known_keypoints, scores
 from diffpose.formats.foreign import ForeignPoses, foreign_skeleton, track_ids
+from diffpose.isolated import run_isolated
 from diffpose.poses import FloatArray, Origin, PoseSequence, Provenance, VideoInfo
 
 H5_KEY = "df_with_missing"
@@ -159,15 +160,31 @@ def _load_csv(path: Path) -> pd.DataFrame:
 
 
 def _load_h5(path: Path) -> pd.DataFrame:
+    """The table of an H5 file, read without pandas: its reader runs what the file says.
+
+    Raises:
+        FormatError: There is none.
+    """
     if not path.is_file():
         raise FormatError(f"Cannot read {path} (no such file); check the name of the file.")
     try:
-        table = pd.read_hdf(path)
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
-        raise FormatError(f"{path} is no table of DeepLabCut ({error}).") from error
-    if not isinstance(table, pd.DataFrame):
-        raise FormatError(f"Expected one table in {path}, got {type(table).__name__}.")
-    return table
+        found = run_isolated(
+            "diffpose.formats.hdf:read_pandas", str(path.resolve()), H5_KEY, what=path.name
+        )
+    except FormatError as error:
+        raise FormatError(f"{path} is no table of DeepLabCut: {error}") from None
+    labels = found["index"]
+    names = [tuple(label) if len(label) > 1 else label[0] for label in labels] if isinstance(
+        labels, list
+    ) else labels  # fmt: skip
+    columns = [tuple(column) for column in found["columns"]]
+    if not columns or len({len(column) for column in columns}) > 1 or len(columns[0]) < 2:
+        raise FormatError(f"Expected 3 or 4 heading rows of DeepLabCut in {path}, got another.")
+    return pd.DataFrame(
+        found["values"],
+        columns=pd.MultiIndex.from_tuples(columns),
+        index=pd.Index(names, tupleize_cols=False, dtype=object),
+    )
 
 
 def _frames_of_rows(index: pd.Index, path: Path) -> tuple[NDArray[np.int64], bool]:
