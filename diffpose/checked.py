@@ -8,7 +8,9 @@ that cannot be written as UTF-8, or lists nested without end.
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Annotated, Any, TypeVar, cast, overload
 
@@ -22,7 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
-from diffpose.errors import DiffPoseError, FormatError
+from diffpose.errors import DiffPoseError, FormatError, said
 
 MOST_BYTES = 2**28
 MOST_VALUES = 60_000_000
@@ -53,22 +55,21 @@ def _one_line(text: str) -> str:
     return text
 
 
-def _shallow(value: Any) -> Any:
-    if depth(value, MOST_DEPTH) > MOST_DEPTH:
-        raise ValueError(f"values nested more than {MOST_DEPTH} deep")
-    return value
+def _plain(value: Any) -> Any:
+    level = [value]
+    for _ in range(MOST_DEPTH + 1):
+        if any(isinstance(item, float) and not math.isfinite(item) for item in level):
+            raise ValueError("an infinite number")
+        level = [x for item in level for x in _inside(item)]
+        if not level:
+            return value
+    raise ValueError(f"values nested more than {MOST_DEPTH} deep")
 
 
-def depth(value: Any, most: int) -> int:
-    """How deep lists and objects are nested in a JSON value; ``most`` + 1 at the most."""
-    level, inside = [value], 0
-    while inside <= most:
-        nested = [item for item in level if isinstance(item, list | dict)]
-        if not nested:
-            return inside
-        level = [x for item in nested for x in (item.values() if isinstance(item, dict) else item)]
-        inside += 1
-    return inside
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
@@ -87,8 +88,8 @@ Name = Annotated[
 Text = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_writable)]
 Identifier = Annotated[int, Field(ge=-(2**63), lt=2**63)] | Name
 """What other programs number or name pictures and people with."""
-Plain = Annotated[Any, AfterValidator(_shallow)]
-"""Any JSON value that is not nested too deep."""
+Plain = Annotated[Any, AfterValidator(_plain)]
+"""Any JSON value of finite numbers that is not nested too deep."""
 
 
 def parse_json(content: bytes, what: str, *, error: type[DiffPoseError] = FormatError) -> Any:
@@ -118,7 +119,7 @@ def parse_json(content: bytes, what: str, *, error: type[DiffPoseError] = Format
     except UnicodeEncodeError:
         raise error(f"{what} has a text with half a character in it; export it again.") from None
     except ValueError as failure:
-        raise error(f"{what} is no JSON file ({failure}).") from failure
+        raise error(f"{what} is no JSON file ({said(failure)}).") from failure
     return value
 
 

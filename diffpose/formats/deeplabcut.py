@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from diffpose.cells import plain_name, safe_name
-from diffpose.errors import FormatError
+from diffpose.errors import FormatError, said
 from diffpose.formats.atomic import atomic_write, atomic_write_bytes
 from diffpose.formats.common import check_sequences, known_keypoints, scores
 from diffpose.formats.foreign import ForeignPoses, foreign_skeleton, track_ids
@@ -158,7 +158,7 @@ def _load_csv(path: Path) -> pd.DataFrame:
     except (ValueError, IndexError, OverflowError) as error:  # what pandas raises
         if isinstance(error, FormatError):
             raise
-        raise FormatError(f"{path} is no table of DeepLabCut ({error}).") from error
+        raise FormatError(f"{path} is no table of DeepLabCut ({said(error)}).") from error
 
 
 def _load_h5(path: Path) -> pd.DataFrame:

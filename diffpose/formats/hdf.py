@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from diffpose.errors import FormatError
+from diffpose.errors import FormatError, said
 
 MOST_BYTES = 2**28
 _MOST_NAMES = 100_000
@@ -88,7 +88,7 @@ def _opened(path: str) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise FormatError(f"no HDF5 file ({error})") from None
+        raise FormatError(f"no HDF5 file ({said(error)})") from None
 
 
 def _frame_group(file: h5py.File, key: str) -> h5py.Group:
@@ -208,7 +208,7 @@ def _plain_pickle(attribute: Any) -> Any:
         if not foreign:
             return _NoGlobals(io.BytesIO(content)).load()
     except (ValueError, IndexError, KeyError, EOFError, pickle.UnpicklingError) as error:
-        raise FormatError(f"an attribute is damaged ({error})") from None
+        raise FormatError(f"an attribute is damaged ({said(error)})") from None
     raise FormatError("an attribute holds objects; only names and numbers are read")
 
 
@@ -249,7 +249,7 @@ def _whole_array(stored: h5py.Dataset) -> NDArray[Any]:
     try:
         return np.asarray(stored[()])
     except OSError as error:
-        raise FormatError(f"{stored.name} cannot be read ({error})") from None
+        raise FormatError(f"{stored.name} cannot be read ({said(error)})") from None
 
 
 def _numbers(array: NDArray[Any]) -> NDArray[Any]:

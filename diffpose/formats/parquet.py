@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet
 
-from diffpose.errors import FormatError
+from diffpose.errors import FormatError, said
 
 _MOST_CELLS = 50_000_000
 
@@ -28,7 +28,7 @@ def read_columns(path: str, names: list[str]) -> dict[str, Any]:
                 raise FormatError(f"it has {file.metadata.num_rows} rows; split it")
             table = file.read(columns=known, use_threads=False)
     except (pyarrow.ArrowException, OSError) as error:
-        raise FormatError(" ".join(str(error).split())[:300]) from None
+        raise FormatError(said(error)) from None
     return {name: _values(table.column(name), name) for name in known}
 
 

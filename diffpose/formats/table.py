@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from diffpose.cells import plain_name, safe_name
-from diffpose.errors import FormatError
+from diffpose.errors import FormatError, said
 from diffpose.formats.atomic import atomic_write, atomic_write_bytes
 from diffpose.formats.common import check_sequences, sidecar_content, to_json, write_sidecar
 from diffpose.isolated import run_isolated
@@ -169,7 +169,9 @@ def _load(path: Path | str) -> pd.DataFrame:
             f"Cannot read {path} ({error.strerror}); check the name of the file."
         ) from error
     except ValueError as error:
-        raise FormatError(f"{path} is no table of comma-separated values ({error}).") from error
+        raise FormatError(
+            f"{path} is no table of comma-separated values ({said(error)})."
+        ) from error
 
 
 def _checked(table: pd.DataFrame, path: Path | str) -> pd.DataFrame:
@@ -182,7 +184,7 @@ def _checked(table: pd.DataFrame, path: Path | str) -> pd.DataFrame:
     try:
         table[numbers] = table[numbers].astype(np.float64)
     except (ValueError, TypeError) as error:
-        raise FormatError(f"{path} has a cell that is no number ({error}).") from error
+        raise FormatError(f"{path} has a cell that is no number ({said(error)}).") from error
     keys = table[["track_id", "frame"]]
     whole = keys.notna() & (keys == keys.round()) & (keys >= -(2**31)) & (keys < 2**31)
     if not whole.all(axis=None):
@@ -219,7 +221,9 @@ def _sequence(track_id: int, rows: pd.DataFrame, skeleton: Skeleton) -> PoseSequ
     try:
         origin = rows["origin"].map(lambda name: origins[name]).to_numpy(np.float32)
     except KeyError as error:
-        raise FormatError(f"Expected an origin of {', '.join(origins)}, got {error}.") from error
+        raise FormatError(
+            f"Expected an origin of {', '.join(origins)}, got {said(error)}."
+        ) from error
     return PoseSequence(
         skeleton=skeleton,
         track_id=track_id,
