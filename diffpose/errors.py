@@ -69,3 +69,8 @@ class NoPersonError(DiffPoseError):
 
 class CancelledError(DiffPoseError):
     """Work stopped on request; finished windows are kept."""
+
+
+def said(error: BaseException) -> str:
+    """What a library says of a failure, as a part of one sentence of ours."""
+    return " ".join(f"{error}".split())[:300] or type(error).__name__

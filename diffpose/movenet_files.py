@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diffpose.errors import WeightsError
+from diffpose.errors import WeightsError, said
 from diffpose.movenet import CONFIGS, MoveNet, movenet_config
 from diffpose.tensorfile import load_tensors, save_tensors
 
@@ -64,7 +64,7 @@ def _read_graph(path: Path) -> dict[str, Any]:
         }
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
-            f"{path.name} is no readable TensorFlow.js graph ({error}); "
+            f"{path.name} is no readable TensorFlow.js graph ({said(error)}); "
             "choose the .json of the published model."
         ) from None
 
@@ -180,5 +180,5 @@ def load_movenet(path: Path) -> MoveNet:
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except RuntimeError as error:
-        raise WeightsError(f"{path.name} does not fit its network ({error}).") from None
+        raise WeightsError(f"{path.name} does not fit its network ({said(error)}).") from None
     return network.eval()

@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from diffpose.errors import SettingsError, WeightsError
+from diffpose.errors import SettingsError, WeightsError, said
 from diffpose.tensorfile import load_tensors
 
 
@@ -92,5 +92,5 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises many kinds
-        raise WeightsError(f"{path.name} is no intact weights file ({error}).") from None
+        raise WeightsError(f"{path.name} is no intact weights file ({said(error)}).") from None
     return dict(loaded.get("state_dict", loaded.get("model", loaded)))

@@ -56,9 +56,13 @@ class Skeleton:
 
     @cached_property
     def mirror(self) -> NDArray[np.int64]:
-        """Permutation (K,) that exchanges left and right; its own inverse."""
-        names = list(self.keypoints)
-        return np.array([names.index(_mirrored(name)) for name in names], dtype=np.int64)
+        """Permutation (K,) that exchanges left and right; its own inverse.
+
+        A keypoint whose other side the skeleton has not stays where it is.
+        """
+        place = {name: index for index, name in enumerate(self.keypoints)}
+        other = [place.get(_mirrored(name), index) for name, index in place.items()]
+        return np.array(other, dtype=np.int64)
 
 
 def _mirrored(name: str) -> str:

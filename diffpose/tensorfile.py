@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from diffpose.errors import WeightsError
+from diffpose.errors import WeightsError, said
 
 
 def file_hash(path: Path) -> str:
@@ -52,8 +52,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
         raise WeightsError(
-            f"Could not write {path.name}: {error}. Free some space or choose another folder; "
-            "the previous file is untouched."
+            f"Could not write {path.name}: {said(error)}. Free some space or choose another "
+            "folder; the previous file is untouched."
         ) from None
 
 
@@ -71,5 +71,5 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return tensors, dict(handle.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(
-            f"{path.name} is no intact safetensors file ({error}); fetch it again."
+            f"{path.name} is no intact safetensors file ({said(error)}); fetch it again."
         ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -70,11 +69,12 @@ def _frame(image: Any, info: VideoInfo, frames: dict[str, set[int]], where: str)
         )
     if not isinstance(image, str) or not image:
         raise FormatError(
-            f'{where}: expected "image" to be a name or a frame index, got {image!r}.'
+            f'{where}: expected "image" to be a name or a frame index, got {repr(image)[:40]}.'
         )
     if not info.names:
         raise FormatError(
-            f"{where}: {info.path.name} is a video; give a frame index, not the name {image!r}."
+            f"{where}: {info.path.name} is a video; give a frame index, not the name "
+            f"{image[:60]!r}."
         )
     if image in info.names:
         return info.names.index(image)
@@ -85,21 +85,25 @@ def _frame(image: Any, info: VideoInfo, frames: dict[str, set[int]], where: str)
             return next(iter(found))
         if found:
             names = ", ".join(info.names[frame] for frame in sorted(found))
-            raise FormatError(f"{where}: {image!r} may be {names}; give the whole name.")
+            raise FormatError(f"{where}: {image[:60]!r} may be {names}; give the whole name.")
     raise FormatError(
-        f"{where}: no picture is called {image!r}; {info.path.name} has {len(info.names)}, "
+        f"{where}: no picture is called {image[:60]!r}; {info.path.name} has {len(info.names)}, "
         f"for example {info.names[0]!r}."
     )
 
 
 def _box(bbox: Any, info: VideoInfo, where: str) -> FloatArray:
+    if isinstance(bbox, list) and None in bbox:
+        raise BoxError(f"{where}: expected finite numbers in the bbox, got {repr(bbox)[:80]}.")
     numbers = isinstance(bbox, list) and all(
         isinstance(v, int | float) and not isinstance(v, bool) for v in bbox
     )
     if not numbers or len(bbox) != 4:
-        raise FormatError(f"{where}: expected a bbox of four numbers [x, y, w, h], got {bbox!r}.")
-    if not all(math.isfinite(v) for v in bbox):
-        raise BoxError(f"{where}: expected finite numbers in the bbox, got {bbox!r}.")
+        raise FormatError(
+            f"{where}: expected a bbox of four numbers [x, y, w, h], got {repr(bbox)[:80]}."
+        )
+    if not all(abs(v) <= 1e12 for v in bbox):
+        raise BoxError(f"{where}: expected finite numbers in the bbox, got {repr(bbox)[:80]}.")
     x, y, width, height = bbox
     try:
         return check_box(np.array([x, y, x + width, y + height], np.float64), size=info.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 
 from diffpose.errors import FormatError
 from diffpose.formats.atomic import atomic_write
+from diffpose.formats.coco_file import (
+    CocoAnnotation,
+    CocoImage,
+    keypoint_category,
+    read_coco_file,
+)
 from diffpose.formats.common import (
     PoseKey,
     check_sequences,
     ordered_poses,
     provenance_to_json,
-    read_json,
     refuse_twice,
     scores,
     to_json,
@@ -180,40 +185,24 @@ def read_coco_keypoints(path: Path | str) -> CocoKeypoints:
     Raises:
         FormatError: The file is no annotation file or has no category with keypoints.
     """
-    content = read_json(path)
-    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
-        raise FormatError(
-            f"Expected a COCO annotation file with images, annotations and categories, got {path}; "
-            "a list of results is not one."
-        )
-    try:
-        return _people(content, path)
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{path} does not follow COCO's format ({error!r}).") from error
-
-
-def _people(content: dict[str, Any], path: Path | str) -> CocoKeypoints:
-    category = next((c for c in content["categories"] if c.get("keypoints")), None)
-    if category is None:
-        raise FormatError(f"No category of {path} has keypoints; give a keypoint annotation file.")
-    names = tuple(category["keypoints"])
+    content = read_coco_file(path, instead="is not one")
+    category, names = keypoint_category(content, path)
     images = content["images"]
     row_of = {image["id"]: row for row, image in enumerate(images)}
     people = [
-        a for a in content["annotations"] if a["category_id"] == category["id"] and "keypoints" in a
+        a for a in content["annotations"] if a["category_id"] == category and "keypoints" in a
     ]
     refuse_twice((image["id"] for image in images), "image id", str(path))
+    refuse_twice((a.get("id") for a in people), "annotation id", str(path))
     lost = {a["image_id"] for a in people} - set(row_of)
     if lost:
-        raise FormatError(f"{path} annotates images it does not list: {sorted(lost)[:5]}.")
+        raise FormatError(f"{path} annotates images it does not list: {_some(lost)}.")
+    _check_complete(images, people, len(names), path)
     boxes = np.array([a["bbox"] for a in people], np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     keypoints = np.array([a["keypoints"] for a in people], np.float64)
-    refuse_twice((a["id"] for a in people), "annotation id", str(path))
     return CocoKeypoints(
-        keypoint_names=names,
+        keypoint_names=tuple(names),
         image_ids=np.array(list(row_of), np.int64),
         image_names=tuple(image["file_name"] for image in images),
         image_sizes=np.array([(i["height"], i["width"]) for i in images], np.int64).reshape(-1, 2),
@@ -223,8 +212,37 @@ def _people(content: dict[str, Any], path: Path | str) -> CocoKeypoints:
         boxes=boxes,
         # Of people without a mask COCO's own tools take the box's area.
         areas=np.array([a.get("area", a["bbox"][2] * a["bbox"][3]) for a in people], np.float64),
-        crowd=np.array([a.get("iscrowd", 0) for a in people], np.bool_),
+        crowd=np.array([a.get("iscrowd") or False for a in people], np.bool_),
     )
+
+
+def _check_complete(
+    images: Sequence[CocoImage], people: Sequence[CocoAnnotation], num: int, path: Path | str
+) -> None:
+    """Evaluation and training need more of a file than an import of poses does."""
+    for image in images:
+        missing = {"file_name", "height", "width"} - set(image)
+        if missing or not isinstance(image["id"], int):
+            raise FormatError(
+                f"{path}: expected a number as id, a file_name, height and width of every image, "
+                f"got image {image['id']!r} without {', '.join(sorted(missing)) or 'a number'}."
+            )
+    for person in people:
+        number = person.get("id")
+        if not isinstance(number, int) or len(person.get("bbox", ())) != 4:
+            raise FormatError(
+                f"{path}: expected a number as id and a bbox of every annotation, got "
+                f"annotation {number!r}."
+            )
+        if len(person["keypoints"]) != 3 * num:
+            raise FormatError(
+                f"{path}: annotation {number} has {len(person['keypoints'])} numbers for {num} "
+                "keypoints; expected x, y and visibility of each."
+            )
+
+
+def _some(ids: Iterable[object]) -> str:
+    return ", ".join(sorted(map(str, ids))[:5])
 
 
 def _numbers_in_names(info: VideoInfo) -> list[int] | None:

@@ -6,13 +6,20 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diffpose.checked import Identifier
 from diffpose.errors import FormatError
-from diffpose.formats.common import read_json
+from diffpose.formats.coco_file import (
+    CocoAnnotation,
+    CocoImage,
+    keypoint_category,
+    read_coco_file,
+)
+from diffpose.formats.common import refuse_twice
 from diffpose.formats.foreign import ForeignPoses, foreign_skeleton, time_notes
 from diffpose.poses import FloatArray, IntArray, Origin, PoseSequence, VideoInfo
 
@@ -32,34 +39,21 @@ def read_coco_poses(path: Path | str, info: VideoInfo) -> ForeignPoses:
         FormatError: The file is no annotation file, has an image that is not in the video, or
             several people in one image of a video without saying who is who.
     """
-    content = read_json(path)
-    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
-        raise FormatError(
-            f"Expected a COCO annotation file with images, annotations and categories, got {path}; "
-            "a list of results has neither names nor people."
-        )
-    try:
-        category = next((c for c in content["categories"] if c.get("keypoints")), None)
-        if category is None:
-            raise FormatError(f"No category of {path} has keypoints; give a keypoint file.")
-        people = [
-            a
-            for a in content["annotations"]
-            if a["category_id"] == category["id"] and "keypoints" in a and not a.get("iscrowd")
-        ]
-        frames, notes = _frames(content["images"], info)
-        missing = {a["image_id"] for a in people} - set(frames)
-        if missing:
-            raise FormatError(f"{path} annotates images it does not list: {sorted(missing)[:5]}.")
-        tracks = _tracks(people, frames, info)
-        sequences = [
-            _sequence(track_id, poses, category["keypoints"])
-            for track_id, poses in sorted(tracks.items())
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{path} does not follow COCO's format ({error!r}).") from error
+    content = read_coco_file(path, instead="has neither names nor people")
+    category, names = keypoint_category(content, path)
+    people = [
+        a
+        for a in content["annotations"]
+        if a["category_id"] == category and "keypoints" in a and not a.get("iscrowd")
+    ]
+    refuse_twice((image["id"] for image in content["images"]), "image id", str(path))
+    frames, notes = _frames(content["images"], info)
+    missing = {a["image_id"] for a in people} - set(frames)
+    if missing:
+        listed = ", ".join(sorted(map(str, missing))[:5])
+        raise FormatError(f"{path} annotates images it does not list: {listed}.")
+    tracks = _tracks(people, frames, info)
+    sequences = [_sequence(track_id, poses, names) for track_id, poses in sorted(tracks.items())]
     return ForeignPoses(
         sequences=tuple(sequences),
         size=_size(content["images"], info),
@@ -69,22 +63,30 @@ def read_coco_poses(path: Path | str, info: VideoInfo) -> ForeignPoses:
 
 
 def _frames(
-    images: Sequence[Mapping[str, Any]], info: VideoInfo
-) -> tuple[dict[int, int], tuple[str, ...]]:
+    images: Sequence[CocoImage], info: VideoInfo
+) -> tuple[dict[Identifier, int], tuple[str, ...]]:
     """Frame of each image id, and what to say about how it was found."""
     if info.names:
-        return {image["id"]: _picture(str(image["file_name"]), info) for image in images}, ()
+        return {image["id"]: _picture(image.get("file_name", ""), info) for image in images}, ()
     stems = [PurePosixPath(str(i.get("file_name", "")).replace("\\", "/")).stem for i in images]
     numbers = [re.search(r"(\d+)$", stem) for stem in stems]
     if all(numbers) and len({m.group(1) for m in numbers if m}) == len(images):
-        frames = [int(match.group(1)) for match in numbers if match]
+        frames = [_frame(match.group(1)) for match in numbers if match]
         return dict(zip((image["id"] for image in images), frames, strict=True)), ()
     note = "The file names of the images hold no frame numbers; their ids were taken as frames."
-    return {image["id"]: int(image["id"]) for image in images}, (note,)
+    return {image["id"]: _frame(image["id"]) for image in images}, (note,)
+
+
+def _frame(number: Identifier) -> int:
+    """A frame's number, as `PoseSequence` holds it."""
+    text = str(number)
+    if not text.isdecimal() or len(text) > 9:
+        raise FormatError(f"Expected a frame's number in the file, got {text[:40]!r}.")
+    return int(text)
 
 
 def _times(
-    images: Sequence[Mapping[str, Any]], frames: Mapping[int, int]
+    images: Sequence[CocoImage], frames: Mapping[Identifier, int]
 ) -> tuple[IntArray, FloatArray]:
     """Frames and times, seconds, of the images that have one."""
     known = [(frames[image["id"]], float(image["time_s"])) for image in images if "time_s" in image]
@@ -108,8 +110,8 @@ def _picture(name: str, info: VideoInfo) -> int:
 
 
 def _tracks(
-    people: Sequence[Mapping[str, Any]], frames: Mapping[int, int], info: VideoInfo
-) -> dict[int, dict[int, Mapping[str, Any]]]:
+    people: Sequence[CocoAnnotation], frames: Mapping[Identifier, int], info: VideoInfo
+) -> dict[int, dict[int, CocoAnnotation]]:
     """Poses by track and frame."""
     ids = [_track_id(person) for person in people]
     if any(track_id is None for track_id in ids):
@@ -119,12 +121,12 @@ def _tracks(
                 "The file has several people in one image and does not say who is who; "
                 "give every annotation a track_id."
             )
-        seen: Counter[int] = Counter()
+        seen: Counter[Identifier] = Counter()
         ids = []
         for person in people:
             ids.append(seen[person["image_id"]])
             seen[person["image_id"]] += 1
-    tracks: dict[int, dict[int, Mapping[str, Any]]] = {}
+    tracks: dict[int, dict[int, CocoAnnotation]] = {}
     for track_id, person in zip(ids, people, strict=True):
         poses = tracks.setdefault(int(track_id or 0), {})
         frame = frames[person["image_id"]]
@@ -134,21 +136,27 @@ def _tracks(
     return tracks
 
 
-def _track_id(person: Mapping[str, Any]) -> int | None:
+def _track_id(person: CocoAnnotation) -> int | None:
     value = person.get("track_id", (person.get("attributes") or {}).get("track_id"))
     return None if value is None else int(value)
 
 
 def _sequence(
-    track_id: int, poses: Mapping[int, Mapping[str, Any]], names: Sequence[str]
+    track_id: int, poses: Mapping[int, CocoAnnotation], names: Sequence[str]
 ) -> PoseSequence:
     frames, num = sorted(poses), len(names)
-    triplets = np.array([poses[frame]["keypoints"] for frame in frames], np.float64)
-    triplets = triplets.reshape(len(frames), num, 3)
+    given = [poses[frame]["keypoints"] for frame in frames]
+    if wrong := [frame for frame, values in zip(frames, given, strict=True)
+                 if len(values) != 3 * num]:  # fmt: skip
+        raise FormatError(
+            f"Expected x, y and visibility of {num} keypoints in frame {wrong[0]}, got another "
+            "number of values."
+        )
+    triplets = np.array(given, np.float64).reshape(len(frames), num, 3)
     known = triplets[..., 2] > 0
     origin = np.full(known.shape, Origin.PREDICTED, np.uint8)
     for row, frame in enumerate(frames):
-        for index, word in enumerate(poses[frame].get("source", ())):
+        for index, word in enumerate(poses[frame].get("source", ())[:num]):
             if word is not None:
                 origin[row, index] = _origin(word)
     confidence = _stacked(poses, frames, "confidence", num)
@@ -177,16 +185,21 @@ def _origin(word: str) -> Origin:
 
 
 def _stacked(
-    poses: Mapping[int, Mapping[str, Any]], frames: Sequence[int], key: str, num: int
+    poses: Mapping[int, CocoAnnotation],
+    frames: Sequence[int],
+    key: Literal["confidence", "sigma_px"],
+    num: int,
 ) -> FloatArray:
     """(N, K) of numbers beside COCO's keys; NaN where the file has none."""
     unknown: list[float | None] = [None] * num
     rows = [poses[frame].get(key) or unknown for frame in frames]
+    if any(len(row) != num for row in rows):
+        raise FormatError(f"Expected {num} values of {key} for every pose, got another number.")
     values: NDArray[np.float64] = np.array(rows, np.float64).reshape(len(frames), num)
     return values
 
 
-def _size(images: Sequence[Mapping[str, Any]], info: VideoInfo) -> tuple[int, int] | None:
+def _size(images: Sequence[CocoImage], info: VideoInfo) -> tuple[int, int] | None:
     """(height, width) of a video's images; pictures may have several."""
     sizes = {(int(i["height"]), int(i["width"])) for i in images if "height" in i and "width" in i}
     return sizes.pop() if len(sizes) == 1 and not info.names else None

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from typing_extensions import TypedDict
 
+from diffpose.checked import Known, Number, Text, validate
 from diffpose.errors import FormatError
 from diffpose.formats.common import read_json
 from diffpose.skeleton import COCO17
+
+_Numbers = 3 * len(COCO17)
+
+
+class _Result(TypedDict):
+    file_name: Text
+    keypoints: Annotated[list[Known], Field(min_length=_Numbers, max_length=_Numbers)]
+    score: Number
 
 
 def read_coco_results(
@@ -30,32 +41,23 @@ def read_coco_results(
     Raises:
         FormatError: It is no such list, or mentions none of the pictures.
     """
-    entries = read_json(path)
+    what = (
+        f"Expected {Path(path).name} to be a list of COCO keypoint results with file_name, "
+        "17 triplets and a score each; it"
+    )
+    entries = validate(list[_Result], read_json(path), what)
     row_of = {PurePosixPath(name).name: row for row, name in enumerate(names)}
     points = np.full((len(names), len(COCO17), 3), np.nan, np.float32)
     points[..., 2] = 0
     best = np.full(len(names), -np.inf)
-    try:
-        for entry in entries:
-            row, triplets, score = _entry(entry, row_of)
-            if row is not None and score > best[row]:
-                points[row], best[row] = triplets, score
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(
-            f"Expected {Path(path).name} to be a list of COCO keypoint results with file_name, "
-            f"17 triplets and a score each, got something else ({error!r})."
-        ) from error
+    for entry in entries:
+        row = row_of.get(PurePosixPath(entry["file_name"]).name)
+        if row is not None and entry["score"] > best[row]:
+            points[row] = np.array(entry["keypoints"], np.float32).reshape(len(COCO17), 3)
+            best[row] = entry["score"]
     if not np.isfinite(best).any():
         raise FormatError(
             f"{Path(path).name} mentions none of the {len(names)} pictures, e.g. {names[0]}; "
             "give results of these pictures."
         )
     return points[..., :2], points[..., 2]
-
-
-def _entry(
-    entry: dict[str, Any], row_of: dict[str, int]
-) -> tuple[int | None, NDArray[np.float32], float]:
-    row = row_of.get(PurePosixPath(str(entry["file_name"])).name)
-    triplets = np.asarray(entry["keypoints"], np.float32).reshape(len(COCO17), 3)
-    return row, triplets, float(entry["score"])

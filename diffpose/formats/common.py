@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from diffpose import __version__
+from diffpose.checked import MOST_BYTES, Index, Plain, Stored, Text, parse_json, validate
 from diffpose.errors import FormatError, SettingsError
 from diffpose.formats.atomic import atomic_write
 from diffpose.poses import Origin, PoseSequence, Provenance, VideoInfo
@@ -120,16 +122,17 @@ def read_json(path: Path | str) -> Any:
     """The content of a JSON file.
 
     Raises:
-        FormatError: It cannot be read or is no JSON.
+        FormatError: It cannot be read, is no JSON, or is beyond the limits of `parse_json`.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        if Path(path).stat().st_size > MOST_BYTES:
+            raise FormatError(f"{path} has more than {MOST_BYTES // 2**20} MB; split it.")
+        content = Path(path).read_bytes()
     except OSError as error:
         raise FormatError(
             f"Cannot read {path} ({error.strerror}); check the name of the file."
         ) from error
-    except ValueError as error:
-        raise FormatError(f"{path} is no JSON file ({error}).") from error
+    return parse_json(content, str(path))
 
 
 def provenance_to_json(provenance: Provenance) -> dict[str, Any]:
@@ -146,16 +149,24 @@ def provenance_to_json(provenance: Provenance) -> dict[str, Any]:
     }
 
 
+class StoredProvenance(Stored):
+    """`diffpose.poses.Provenance` in a file."""
+
+    model: Text
+    weights: Text
+    num_steps: Index
+    num_hypotheses: Index
+    seed: Index
+    extra: dict[str, Plain] = Field(default_factory=dict)
+
+
 def provenance_from_json(content: Mapping[str, Any]) -> Provenance:
-    """The inverse of `provenance_to_json`."""
-    return Provenance(
-        model=content["model"],
-        weights=content["weights"],
-        num_steps=content["num_steps"],
-        num_hypotheses=content["num_hypotheses"],
-        seed=content["seed"],
-        extra=content.get("extra", {}),
-    )
+    """The inverse of `provenance_to_json`.
+
+    Raises:
+        FormatError: It is something else.
+    """
+    return Provenance(**dict(validate(StoredProvenance, content, "What made the poses")))
 
 
 def missing_packages(packages: Sequence[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
@@ -97,7 +98,8 @@ def _svg(skeleton: Skeleton) -> str:
     ]
     circles = [
         f'<circle r="0.75" cx="{x[i]:.1f}" cy="{y[i]:.1f}" data-type="element node" '
-        f'data-element-id="{i + 1}" data-node-id="{i + 1}" data-label-name="{name}"></circle>'
+        f'data-element-id="{i + 1}" data-node-id="{i + 1}" '
+        f"data-label-name={quoteattr(name)}></circle>"
         for i, name in enumerate(skeleton.keypoints)
     ]
     return "".join(lines + circles)

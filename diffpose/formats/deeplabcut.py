@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diffpose.errors import FormatError
+from diffpose.cells import plain_name, safe_name
+from diffpose.errors import FormatError, said
 from diffpose.formats.atomic import atomic_write, atomic_write_bytes
 from diffpose.formats.common import check_sequences, known_keypoints, scores
 from diffpose.formats.foreign import ForeignPoses, foreign_skeleton, track_ids
+from diffpose.isolated import run_isolated
 from diffpose.poses import FloatArray, Origin, PoseSequence, Provenance, VideoInfo
 
 H5_KEY = "df_with_missing"
@@ -93,7 +95,7 @@ def read_deeplabcut(path: Path | str) -> ForeignPoses:
     frames, labelled = _frames_of_rows(table.index, path)
     people = list(dict.fromkeys(table.columns.get_level_values(1)))
     ids, notes = track_ids([str(person) for person in people])
-    names = list(dict.fromkeys(str(name) for name in table.columns.get_level_values(2)))
+    names = list(dict.fromkeys(table.columns.get_level_values(2)))
     order = np.argsort(frames)
     if len(np.unique(frames)) < len(frames):
         raise FormatError(f"{path} has a frame twice; remove one of the rows.")
@@ -128,7 +130,8 @@ def _wide(
             values[sequence.frames, :, 4] = sequence.covariance[..., 1, 1]
         blocks.append(values.reshape(info.num_frames, -1))
         person = f"track_{sequence.track_id}"
-        keys += [(scorer, person, name, c) for name in sequence.skeleton.keypoints for c in coords]
+        cells = [safe_name(name) for name in sequence.skeleton.keypoints]
+        keys += [(scorer, person, name, c) for name in cells for c in coords]
     columns = pd.MultiIndex.from_tuples(keys, names=_LEVELS)
     content = np.concatenate(blocks, axis=1) if blocks else np.zeros((info.num_frames, 0))
     table = pd.DataFrame(content, columns=columns)
@@ -152,22 +155,38 @@ def _load_csv(path: Path) -> pd.DataFrame:
         raise FormatError(
             f"Cannot read {path} ({error.strerror}); check the name of the file."
         ) from error
-    except ValueError as error:
+    except (ValueError, IndexError, OverflowError) as error:  # what pandas raises
         if isinstance(error, FormatError):
             raise
-        raise FormatError(f"{path} is no table of DeepLabCut ({error}).") from error
+        raise FormatError(f"{path} is no table of DeepLabCut ({said(error)}).") from error
 
 
 def _load_h5(path: Path) -> pd.DataFrame:
+    """The table of an H5 file, read without pandas: its reader runs what the file says.
+
+    Raises:
+        FormatError: There is none.
+    """
     if not path.is_file():
         raise FormatError(f"Cannot read {path} (no such file); check the name of the file.")
     try:
-        table = pd.read_hdf(path)
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
-        raise FormatError(f"{path} is no table of DeepLabCut ({error}).") from error
-    if not isinstance(table, pd.DataFrame):
-        raise FormatError(f"Expected one table in {path}, got {type(table).__name__}.")
-    return table
+        found = run_isolated(
+            "diffpose.formats.hdf:read_pandas", str(path.resolve()), H5_KEY, what=path.name
+        )
+    except FormatError as error:
+        raise FormatError(f"{path} is no table of DeepLabCut: {error}") from None
+    labels = found["index"]
+    names = [tuple(label) if len(label) > 1 else label[0] for label in labels] if isinstance(
+        labels, list
+    ) else labels  # fmt: skip
+    columns = [tuple(column) for column in found["columns"]]
+    if not columns or len({len(column) for column in columns}) > 1 or len(columns[0]) < 2:
+        raise FormatError(f"Expected 3 or 4 heading rows of DeepLabCut in {path}, got another.")
+    return pd.DataFrame(
+        found["values"],
+        columns=pd.MultiIndex.from_tuples(columns),
+        index=pd.Index(names, tupleize_cols=False, dtype=object),
+    )
 
 
 def _frames_of_rows(index: pd.Index, path: Path) -> tuple[NDArray[np.int64], bool]:
@@ -175,11 +194,15 @@ def _frames_of_rows(index: pd.Index, path: Path) -> tuple[NDArray[np.int64], boo
     frames, labelled = [], False
     for label in index:
         number = _whole(label)
+        if number is not None and not 0 <= number < 2**31:
+            raise FormatError(f"Row {str(label)[:40]} of {path} names no frame of a video.")
         if number is None:
             name = label[-1] if isinstance(label, tuple) else label
             digits = re.findall(r"\d+", Path(str(name).replace("\\", "/")).stem)
-            if not digits:
-                raise FormatError(f"Row {label!r} of {path} names no frame; number the pictures.")
+            if not digits or len(digits[-1]) > 9:
+                raise FormatError(
+                    f"Row {str(label)[:80]!r} of {path} names no frame; number the pictures."
+                )
             number, labelled = int(digits[-1]), True
         frames.append(number)
     return np.array(frames, np.int64), labelled
@@ -200,15 +223,15 @@ def _person(
     def column(name: str, coordinate: str) -> FloatArray:
         if (name, coordinate) not in table.columns:
             return np.full(len(table), np.nan)
-        values = pd.to_numeric(table[name, coordinate], errors="coerce")
-        return values.to_numpy(np.float64)
+        values = pd.to_numeric(table[name, coordinate], errors="coerce").to_numpy(np.float64)
+        return np.where(np.abs(values) <= np.finfo(np.float32).max, values, np.nan)
 
     xy = np.stack([np.stack([column(n, c) for c in ("x", "y")], -1) for n in names], axis=1)
     confidence = np.stack([column(name, "likelihood") for name in names], axis=1)
     kept = np.asarray(np.isfinite(xy).all(axis=-1)).any(axis=1)
     count, num = int(kept.sum()), len(names)
     return PoseSequence(
-        skeleton=foreign_skeleton(names),
+        skeleton=foreign_skeleton([plain_name(str(name)) for name in names]),
         track_id=track_id,
         frames=frames[kept],
         keypoints=xy[kept],

@@ -10,11 +10,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from typing_extensions import TypedDict
 
+from diffpose.checked import Identifier, Number, Text, validate
 from diffpose.errors import FormatError
 from diffpose.formats.common import read_json
 from diffpose.formats.posetrack_records import PoseTrackSequence
@@ -35,6 +38,14 @@ class FrameBoxes:
     track_ids: NDArray[np.int64]
 
 
+class _Detection(TypedDict):
+    image_name: NotRequired[Text]
+    image_id: NotRequired[Identifier]
+    category_id: NotRequired[Identifier]
+    bbox: NotRequired[Annotated[list[Number], Field(min_length=4, max_length=4)]]
+    score: NotRequired[Number]
+
+
 def read_detections(
     path: Path | str, sequences: Sequence[PoseTrackSequence], *, min_score: float = 0.2
 ) -> dict[str, FrameBoxes]:
@@ -48,14 +59,13 @@ def read_detections(
     Raises:
         FormatError: It is no such list, a box is none, or no entry names a picture of the data.
     """
-    content = read_json(path)
-    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-        raise FormatError(
-            'Expected a list of {"image_name" or "image_id", "bbox": [x, y, w, h], "score"} in '
-            f"{path}, got something else."
-        )
+    what = (
+        'Expected a list of {"image_name" or "image_id", "bbox": [x, y, w, h], "score"}: '
+        f"{Path(path).name}"
+    )
+    content = validate(list[_Detection], read_json(path), what)
     frames = [frame for sequence in sequences for frame in sequence.frames]
-    by_id = {frame.image_id: frame.name for frame in frames}
+    by_id: dict[Identifier, str] = {frame.image_id: frame.name for frame in frames}
     by_name = {_short(frame.name): frame.name for frame in frames}
     rows: dict[str, list[list[float]]] = defaultdict(list)
     for number, entry in enumerate(content):
@@ -77,22 +87,20 @@ def _short(name: str) -> tuple[str, ...]:
 
 
 def _picture(
-    entry: Mapping[str, Any], by_id: Mapping[int, str], by_name: Mapping[tuple[str, ...], str]
+    entry: _Detection, by_id: Mapping[Identifier, str], by_name: Mapping[tuple[str, ...], str]
 ) -> str | None:
     if "image_name" in entry:
-        return by_name.get(_short(str(entry["image_name"])))
+        return by_name.get(_short(entry["image_name"]))
     return by_id.get(entry.get("image_id", -1))
 
 
-def _row(entry: Mapping[str, Any], where: str) -> list[float]:
-    try:
-        x, y, width, height = (float(value) for value in entry["bbox"])
-        values = [x, y, x + width, y + height, float(entry["score"])]
-    except (KeyError, TypeError, ValueError):
-        raise FormatError(f"{where}: expected bbox [x, y, w, h] and a score.") from None
-    if not np.isfinite(values).all() or width <= 0 or height <= 0:
+def _row(entry: _Detection, where: str) -> list[float]:
+    if "bbox" not in entry or "score" not in entry:
+        raise FormatError(f"{where}: expected bbox [x, y, w, h] and a score.")
+    x, y, width, height = entry["bbox"]
+    if width <= 0 or height <= 0:
         raise FormatError(f"{where}: expected a finite box with an area, got {entry['bbox']}.")
-    return values
+    return [x, y, x + width, y + height, entry["score"]]
 
 
 def _boxes(rows: NDArray[np.float64], min_score: float) -> FrameBoxes:

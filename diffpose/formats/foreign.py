@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from diffpose.checked import Name, validate
 from diffpose.errors import FormatError
 from diffpose.poses import FloatArray, Origin, PoseSequence, VideoInfo
 from diffpose.skeleton import Skeleton
@@ -91,7 +92,12 @@ def adopt(
 
 
 def foreign_skeleton(names: Sequence[str]) -> Skeleton:
-    """A skeleton that has nothing but the names of a file's keypoints."""
+    """A skeleton that has nothing but the names of a file's keypoints.
+
+    Raises:
+        FormatError: A name is empty, longer than 200 letters or of more than one line.
+    """
+    names = validate(list[Name], list(names), "The list of the file's keypoints")
     return Skeleton("file", tuple(names), (), (1.0,) * len(names))
 
 
@@ -105,7 +111,7 @@ def track_ids(names: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
     ids = [int(match.group(1)) for match in found if match]
     if len(ids) == len(names) and len(set(ids)) == len(ids):
         return ids, ()
-    listed = ", ".join(f"{name!r} is {number}" for number, name in enumerate(names[:_LISTED]))
+    listed = ", ".join(f"{name[:40]!r} is {number}" for number, name in enumerate(names[:_LISTED]))
     return list(range(len(names))), (f"People are numbered in the order of the file: {listed}.",)
 
 

@@ -117,7 +117,7 @@ def find_format(path: Path | str) -> str:
 def _read(format_name: str, path: Path, info: VideoInfo) -> ForeignPoses:
     packages = {"sleap": ("h5py",), "parquet": ("pyarrow",)}.get(format_name, ())
     if path.suffix.lower() in (".h5", ".hdf5"):
-        packages = ("tables",)
+        packages = ("h5py",)
     require_packages(IMPORT_FORMATS[format_name], packages)
     if format_name == "coco":
         return read_coco_poses(path, info)

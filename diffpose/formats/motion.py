@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from diffpose.cells import safe_name
 from diffpose.errors import FormatError
 from diffpose.formats.atomic import atomic_write
 from diffpose.formats.common import check_sequences
@@ -61,7 +62,7 @@ def _intervals(curves: Sequence[Curve]) -> str:
     tables = [
         pd.DataFrame(
             {
-                "angle": curve.name,
+                "angle": safe_name(curve.name),
                 "time_s": curve.times_s,
                 "value_deg": curve.values,
                 "low_deg": curve.low,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, NotRequired
 
 import numpy as np
+from pydantic import Field, StringConstraints
+from typing_extensions import TypedDict
 
+from diffpose.checked import Index, Name, Number, Plain, Single, Text, Whole, validate
 from diffpose.errors import FormatError
 from diffpose.formats.atomic import atomic_write
 from diffpose.formats.common import (
@@ -18,6 +21,7 @@ from diffpose.formats.common import (
     provenance_from_json,
     provenance_to_json,
     read_json,
+    refuse_twice,
     to_json,
     to_json_numbers,
 )
@@ -100,22 +104,65 @@ def read_native(path: Path | str) -> NativePoses:
     version = content.get("version")
     if version != VERSION:
         raise FormatError(
-            f"{path} has version {version} of the DiffPose format, this program reads {VERSION}; "
-            "update DiffPose."
+            f"{path} has version {str(version)[:40]} of the DiffPose format, this program reads "
+            f"{VERSION}; update DiffPose."
         )
+    stored = validate(_StoredFile, content, f"{path} is damaged: it")
     try:
-        info = _video_from_json(content["video"])
-        skeleton = _skeleton_from_json(content["skeleton"]) if content["skeleton"] else None
-        provenance = provenance_from_json(content["provenance"])
-        tracks = content["tracks"]
-        sequences = tuple(_track_from_json(track, skeleton) for track in tracks)
+        info = _video(stored["video"])
+        skeleton = None if stored["skeleton"] is None else _skeleton(stored["skeleton"])
+        provenance = provenance_from_json(stored["provenance"])
+        tracks = stored["tracks"]
+        sequences = tuple(_track(track, skeleton) for track in tracks)
         check_sequences(sequences, info)
-        order = _order_from_json(tracks)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, FormatError):
-            raise FormatError(f"{path} is damaged: {error}") from error
-        raise FormatError(f"{path} is damaged ({error!r}); export the poses again.") from error
+        order = _order(tracks)
+    except FormatError as error:
+        raise FormatError(f"{path} is damaged: {error}") from error
     return NativePoses(sequences, info, provenance, order)
+
+
+# A file's id of a video stands in the names of folders and files.
+_VideoId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+
+
+class _StoredVideo(TypedDict):
+    name: Name
+    video_id: _VideoId
+    width: Annotated[Index, Field(ge=1, le=2**16)]
+    height: Annotated[Index, Field(ge=1, le=2**16)]
+    warnings: list[Text]
+    names: list[Name]
+    times_s: list[Number]
+
+
+class _StoredSkeleton(TypedDict):
+    name: Name
+    keypoints: Annotated[list[Name], Field(max_length=1000)]
+    edges: list[tuple[Name, Name]]
+    sigmas: list[Number]
+
+
+class _StoredPose(TypedDict):
+    frame: Index
+    index: NotRequired[Index | None]
+    keypoints: list[tuple[Single | None, Single | None]]
+    confidence: list[Single | None]
+    covariance: list[
+        tuple[tuple[Single | None, Single | None], tuple[Single | None, Single | None]]
+    ]
+    origin: list[Literal["predicted", "corrected", "interpolated", "resampled"]]
+
+
+class _StoredTrack(TypedDict):
+    track_id: Whole
+    frames: list[_StoredPose]
+
+
+class _StoredFile(TypedDict):
+    video: _StoredVideo
+    skeleton: _StoredSkeleton | None
+    provenance: dict[str, Plain]
+    tracks: list[_StoredTrack]
 
 
 def _video_to_json(info: VideoInfo) -> dict[str, Any]:
@@ -131,15 +178,26 @@ def _video_to_json(info: VideoInfo) -> dict[str, Any]:
     }
 
 
-def _video_from_json(content: dict[str, Any]) -> VideoInfo:
+def _video(content: _StoredVideo) -> VideoInfo:
+    times_s = np.array(content["times_s"], np.float64)
+    if np.any(np.diff(times_s) < 0):
+        raise FormatError("the times of its frames do not increase.")
+    names = content["names"]
+    if names and len(names) != len(times_s):
+        raise FormatError(f"it names {len(names)} pictures and has {len(times_s)} frames.")
+    for name in names:
+        parts = PurePosixPath(name.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+            raise FormatError(f"the picture {name!r} would lie outside its folder.")
     return VideoInfo(
-        path=Path(content["name"]),
+        # The name only, whatever the file says: a path of its choice is none of ours.
+        path=Path(PurePosixPath(content["name"].replace("\\", "/")).name),
         video_id=content["video_id"],
-        width=int(content["width"]),
-        height=int(content["height"]),
-        times_s=np.array(content["times_s"], np.float64),
+        width=content["width"],
+        height=content["height"],
+        times_s=times_s,
         warnings=tuple(content["warnings"]),
-        names=tuple(content["names"]),
+        names=tuple(names),
     )
 
 
@@ -152,13 +210,16 @@ def _skeleton_to_json(skeleton: Skeleton) -> dict[str, Any]:
     }
 
 
-def _skeleton_from_json(content: dict[str, Any]) -> Skeleton:
-    return Skeleton(
+def _skeleton(content: _StoredSkeleton) -> Skeleton:
+    refuse_twice(content["keypoints"], "keypoint", "its skeleton")
+    skeleton = Skeleton(
         name=content["name"],
         keypoints=tuple(content["keypoints"]),
-        edges=tuple((a, b) for a, b in content["edges"]),
-        sigmas=tuple(float(sigma) for sigma in content["sigmas"]),
+        edges=tuple(content["edges"]),
+        sigmas=tuple(content["sigmas"]),
     )
+    _ = skeleton.edge_indices  # an edge to no keypoint is told now
+    return skeleton
 
 
 def _track_text(sequence: PoseSequence, info: VideoInfo, index: dict[PoseKey, int]) -> str:
@@ -181,33 +242,40 @@ def _track_text(sequence: PoseSequence, info: VideoInfo, index: dict[PoseKey, in
     return f'{{"track_id": {sequence.track_id}, "frames": [\n{frames}\n]}}'
 
 
-def _track_from_json(content: dict[str, Any], skeleton: Skeleton | None) -> PoseSequence:
+def _track(content: _StoredTrack, skeleton: Skeleton | None) -> PoseSequence:
     if skeleton is None:
         raise FormatError("Expected a skeleton for its tracks, got none.")
     poses, num = content["frames"], len(skeleton)
+    wrong = [
+        pose["frame"]
+        for pose in poses
+        if {len(pose[k]) for k in ("keypoints", "confidence", "covariance", "origin")} != {num}
+    ]
+    if wrong:
+        raise FormatError(f"Expected {num} keypoints of every pose, got others in {wrong[0]}.")
 
-    def stacked(name: str, shape: tuple[int, ...]) -> FloatArray:
-        values = np.array([pose[name] for pose in poses], np.float32)
-        return values if poses else values.reshape(0, num, *shape)
+    def stacked(values: list[Any], *shape: int) -> FloatArray:
+        return np.array(values, np.float32).reshape(len(poses), num, *shape)
 
     origin = [[Origin[name.upper()] for name in pose["origin"]] for pose in poses]
     return PoseSequence(
         skeleton=skeleton,
-        track_id=int(content["track_id"]),
+        track_id=content["track_id"],
         frames=np.array([pose["frame"] for pose in poses], np.int32),
-        keypoints=stacked("keypoints", (2,)),
-        confidence=stacked("confidence", ()),
-        covariance=stacked("covariance", (2, 2)),
+        keypoints=stacked([pose["keypoints"] for pose in poses], 2),
+        confidence=stacked([pose["confidence"] for pose in poses]),
+        covariance=stacked([pose["covariance"] for pose in poses], 2, 2),
         origin=np.array(origin, np.uint8).reshape(len(poses), num),
     )
 
 
-def _order_from_json(tracks: list[dict[str, Any]]) -> tuple[PoseKey, ...] | None:
+def _order(tracks: list[_StoredTrack]) -> tuple[PoseKey, ...] | None:
     keyed = [
-        (pose.get("index"), (int(track["track_id"]), int(pose["frame"])))
+        (pose.get("index"), (track["track_id"], pose["frame"]))
         for track in tracks
         for pose in track["frames"]
     ]
-    if not keyed or any(index is None for index, _ in keyed):
+    known = [(index, key) for index, key in keyed if index is not None]
+    if not keyed or len(known) < len(keyed):
         return None
-    return tuple(key for _, key in sorted(keyed))
+    return tuple(key for _, key in sorted(known))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from diffpose.cells import safe_name
 from diffpose.errors import FormatError, SettingsError
 from diffpose.formats.atomic import atomic_write
 from diffpose.formats.common import check_sequences, known_keypoints
@@ -136,11 +137,11 @@ def _trc_text(
     rate = f"{info.fps:.6f}".rstrip("0").rstrip(".")
     axes = [f"{axis}{number}" for number in range(1, num + 1) for axis in "XYZ"]
     lines = [
-        f"PathFileType\t4\t(X/Y/Z)\t{name}",
+        f"PathFileType\t4\t(X/Y/Z)\t{_marker(name)}",
         "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame"
         "\tOrigNumFrames",
         f"{rate}\t{rate}\t{count}\t{num}\t{unit}\t{rate}\t{frames[0]}\t{count}",
-        "Frame#\tTime\t" + "\t\t\t".join(sequence.skeleton.keypoints) + "\t\t",
+        "Frame#\tTime\t" + "\t\t\t".join(map(_marker, sequence.skeleton.keypoints)) + "\t\t",
         "\t\t" + "\t".join(axes),
         "",
     ]
@@ -148,6 +149,11 @@ def _trc_text(
         cells = [str(frame), _time(info.times_s[frame]), *map(_number, row)]
         lines.append("\t".join(cells))
     return "\n".join(lines) + "\n"
+
+
+def _marker(keypoint: str) -> str:
+    """A marker's name: in one cell, and none that a spreadsheet runs."""
+    return safe_name(re.sub(r"\s+", " ", keypoint))
 
 
 def _time(value: float) -> str:

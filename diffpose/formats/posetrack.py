@@ -13,13 +13,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diffpose.checked import validate
 from diffpose.errors import FormatError
 from diffpose.formats.atomic import atomic_write
 from diffpose.formats.common import read_json, refuse_twice, to_json
+from diffpose.formats.posetrack_file import (
+    Category2018,
+    File2017,
+    File2018,
+    Frame2017,
+    Image2018,
+    Person2017,
+    Person2018,
+    Point2017,
+)
 from diffpose.formats.posetrack_records import (
     NUM_KEYPOINTS,
     PoseTrackFrame,
     PoseTrackSequence,
+    Region,
     checked,
     posetrack_image_id,
 )
@@ -81,33 +93,26 @@ def read_posetrack(path: Path | str) -> PoseTrackSequence:
     if path.is_file() and not path.stat().st_size:
         raise FormatError(f"{path.name} is empty; copy or download it again.")
     content = read_json(path)
-    try:
-        if isinstance(content, dict) and "annolist" in content:
-            frames = [
-                _frame_of_2017(entry, position, path.name)
-                for position, entry in enumerate(content["annolist"])
-            ]
-        elif isinstance(content, dict) and {"images", "annotations"} <= set(content):
-            frames = _frames_of_2018(content, path.name)
-        else:
-            raise FormatError(
-                f"Expected a PoseTrack file with annolist (2017) or with images, annotations and "
-                f"categories (2018, 2021), got {path.name} with {_keys(content)}."
-            )
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{path.name} does not follow PoseTrack's format ({error!r}).") from error
+    if isinstance(content, dict) and "annolist" in content:
+        old = validate(File2017, content, path.name)
+        frames = [_frame_of_2017(e, n, path.name) for n, e in enumerate(old["annolist"])]
+        year = 2017
+    elif isinstance(content, dict) and {"images", "annotations"} <= set(content):
+        new = validate(File2018, content, path.name)
+        frames, year = _frames_of_2018(new, path.name), _year(new)
+    else:
+        raise FormatError(
+            f"Expected a PoseTrack file with annolist (2017) or with images, annotations and "
+            f"categories (2018, 2021), got {path.name} with {_keys(content)}."
+        )
     if not frames:
         raise FormatError(f"{path.name} lists no pictures; copy or download it again.")
     refuse_twice((frame.name for frame in frames), "picture", path.name)
-    return PoseTrackSequence(path.stem, tuple(frames), _year(content))
+    return PoseTrackSequence(path.stem, tuple(frames), year)
 
 
-def _year(content: Mapping[str, Any]) -> int:
+def _year(content: File2018) -> int:
     """2021 tells people apart across videos, and frames whose people have boxes only."""
-    if "annolist" in content:
-        return 2017
     new = any("has_labeled_person" in image for image in content["images"])
     return 2021 if new or any("person_id" in p for p in content["annotations"]) else 2018
 
@@ -115,15 +120,15 @@ def _year(content: Mapping[str, Any]) -> int:
 def _keys(content: Any) -> str:
     if not isinstance(content, dict):
         return f"a {type(content).__name__}"
-    return f"the keys {', '.join(sorted(content)) or 'of an empty object'}"
+    return f"the keys {', '.join(sorted(content)[:8])[:200] or 'of an empty object'}"
 
 
-def _frames_of_2018(content: Mapping[str, Any], file: str) -> list[PoseTrackFrame]:
+def _frames_of_2018(content: File2018, file: str) -> list[PoseTrackFrame]:
     images, people = content["images"], content["annotations"]
     _check_order(content.get("categories"), file)
     refuse_twice((image["id"] for image in images), "image id", file)
     refuse_twice((p["id"] for p in people if "id" in p), "annotation id", file)
-    of_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    of_image: dict[int, list[Person2018]] = defaultdict(list)
     for person in people:
         of_image[person["image_id"]].append(person)
     if lost := sorted(set(of_image) - {image["id"] for image in images}):
@@ -133,7 +138,7 @@ def _frames_of_2018(content: Mapping[str, Any], file: str) -> list[PoseTrackFram
     return [_frame_of_2018(image, of_image[image["id"]], file) for image in images]
 
 
-def _check_order(categories: Any, file: str) -> None:
+def _check_order(categories: Sequence[Category2018] | None, file: str) -> None:
     """Joints in another order would be read as other joints, without anything looking wrong."""
     names = tuple(categories[0].get("keypoints", ())) if categories else ()
     if names != KEYPOINTS_2018:
@@ -148,9 +153,7 @@ def _check_order(categories: Any, file: str) -> None:
         )
 
 
-def _frame_of_2018(
-    image: Mapping[str, Any], people: Sequence[Mapping[str, Any]], file: str
-) -> PoseTrackFrame:
+def _frame_of_2018(image: Image2018, people: Sequence[Person2018], file: str) -> PoseTrackFrame:
     where = f"{image['file_name']} of {file}"
     triplets = np.stack([_triplets(p, where) for p in people]) if people else np.zeros((0, 17, 3))
     points = triplets[:, _TO_15]
@@ -166,19 +169,20 @@ def _frame_of_2018(
         boxes=np.array([_corners(p.get("bbox"), where) for p in people]),
         head_boxes=np.array([_corners(p.get("bbox_head"), where) for p in people]),
         track_ids=np.array([p.get("track_id", -1) for p in people], np.int64),
-        ignore_regions=tuple(
-            np.stack([np.asarray(x, np.float64), np.asarray(y, np.float64)], axis=1)
-            for x, y in zip(
-                image.get("ignore_regions_x") or (), image.get("ignore_regions_y") or (),
-                strict=True,
-            )
-        ),
-        size=(int(image["height"]), int(image["width"])) if "height" in image else None,
+        ignore_regions=_regions(image, where),
+        size=(image["height"], image["width"]) if {"height", "width"} <= set(image) else None,
     )  # fmt: skip
     return checked(frame, file)
 
 
-def _triplets(person: Mapping[str, Any], where: str) -> NDArray[np.float64]:
+def _regions(image: Image2018, where: str) -> tuple[Region, ...]:
+    xs, ys = image.get("ignore_regions_x") or [], image.get("ignore_regions_y") or []
+    if [len(x) for x in xs] != [len(y) for y in ys]:
+        raise FormatError(f"Expected as many x as y of the ignore regions in {where}.")
+    return tuple(np.array([x, y], np.float64).T.reshape(-1, 2) for x, y in zip(xs, ys, strict=True))
+
+
+def _triplets(person: Person2018, where: str) -> NDArray[np.float64]:
     """(17, 3) of x, y, visibility; zeros for a person of 2021 who has boxes only."""
     values = np.array(person.get("keypoints") or np.zeros(51), np.float64)
     if values.shape != (51,):
@@ -189,7 +193,7 @@ def _triplets(person: Mapping[str, Any], where: str) -> NDArray[np.float64]:
     return values.reshape(17, 3)
 
 
-def _scores(person: Mapping[str, Any], where: str) -> NDArray[np.float64]:
+def _scores(person: Person2018, where: str) -> NDArray[np.float64]:
     values = np.array(person.get("scores") or np.full(17, np.nan), np.float64)
     if values.shape != (17,):
         raise FormatError(
@@ -203,13 +207,15 @@ def _corners(box: Sequence[float] | None, where: str) -> NDArray[np.float64]:
     """A box of x, y, width, height as xyxy."""
     if not box:
         return np.full(4, np.nan)
+    if len(box) != 4:
+        raise FormatError(f"Expected a box of four finite numbers in {where}, got {box}.")
     x, y, width, height = np.asarray(box, np.float64)
     if not np.isfinite([x, y, width, height]).all() or width < 0 or height < 0:
         raise FormatError(f"Expected a box of four finite numbers in {where}, got {box}.")
     return np.array([x, y, x + width, y + height])
 
 
-def _frame_of_2017(entry: Mapping[str, Any], position: int, file: str) -> PoseTrackFrame:
+def _frame_of_2017(entry: Frame2017, position: int, file: str) -> PoseTrackFrame:
     name = entry["image"][0]["name"]
     people = entry.get("annorect") or []
     keypoints = np.full((len(people), NUM_KEYPOINTS, 2), np.nan)
@@ -231,7 +237,8 @@ def _frame_of_2017(entry: Mapping[str, Any], position: int, file: str) -> PoseTr
     corners = [[_first(p, key, np.nan) for key in ("x1", "y1", "x2", "y2")] for p in people]
     folder = PurePosixPath(name).parent.name
     number = PurePosixPath(name).stem
-    image_id = posetrack_image_id(folder, int(number)) if number.isdecimal() else None
+    numbered = number.isdecimal() and len(number) < 10
+    image_id = posetrack_image_id(folder, int(number)) if numbered else None
     frame = PoseTrackFrame(
         name=name,
         keypoints=keypoints,
@@ -241,7 +248,7 @@ def _frame_of_2017(entry: Mapping[str, Any], position: int, file: str) -> PoseTr
         visible=visible,
         boxes=np.array([_extent(points) for points in keypoints]),
         head_boxes=np.array(corners, np.float64),
-        track_ids=np.array([_first(p, "track_id", -1) for p in people], np.int64),
+        track_ids=np.array([_first(p, "track_id", -1) for p in people]).astype(np.int64),
         ignore_regions=tuple(
             np.array([[p["x"][0], p["y"][0]] for p in region["point"]], np.float64).reshape(-1, 2)
             for region in entry.get("ignore_regions") or ()
@@ -250,10 +257,10 @@ def _frame_of_2017(entry: Mapping[str, Any], position: int, file: str) -> PoseTr
     return checked(frame, file)
 
 
-def _points_2017(person: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _points_2017(person: Person2017) -> list[Point2017]:
     """The person's points; the file has an empty list where nobody annotated any."""
-    groups = person.get("annopoints") or [{}]
-    return (groups[0] or {}).get("point") or []
+    groups = person.get("annopoints") or [None]
+    return (groups[0] or {}).get("point") or [] if not isinstance(groups[0], list) else []
 
 
 def _first(entry: Mapping[str, Any], key: str, default: float) -> float:

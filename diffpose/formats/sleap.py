@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,26 +21,24 @@ from diffpose.formats.common import (
     to_json,
 )
 from diffpose.formats.foreign import ForeignPoses, foreign_skeleton, track_ids
+from diffpose.formats.sleap_tables import (
+    FRAME,
+    INSTANCE,
+    NO_LINK,
+    POINT,
+    PREDICTED,
+    PREDICTED_POINT,
+    USER,
+    check_links,
+    checked_tables,
+)
+from diffpose.isolated import run_isolated
 from diffpose.poses import Origin, PoseSequence, Provenance, VideoInfo
 from diffpose.skeleton import Skeleton
 
 # 1.1: pixel centres lie at whole numbers; 1.2: tracking scores. What SLEAP 1.3 and later read.
 FORMAT_ID = 1.2
 _NEWEST_MAJOR = 2
-_USER, _PREDICTED = 0, 1
-_NO_LINK = -1
-
-_FRAME = [
-    ("frame_id", "u8"), ("video", "u4"), ("frame_idx", "u8"),
-    ("instance_id_start", "u8"), ("instance_id_end", "u8"),
-]  # fmt: skip
-_INSTANCE = [
-    ("instance_id", "i8"), ("instance_type", "u1"), ("frame_id", "u8"), ("skeleton", "u4"),
-    ("track", "i4"), ("from_predicted", "i8"), ("score", "f4"), ("point_id_start", "u8"),
-    ("point_id_end", "u8"), ("tracking_score", "f4"),
-]  # fmt: skip
-_POINT = [("x", "f8"), ("y", "f8"), ("visible", "?"), ("complete", "?")]
-_PREDICTED_POINT = [*_POINT, ("score", "f8")]
 
 
 def write_sleap(
@@ -106,30 +103,27 @@ def read_sleap(path: Path | str) -> ForeignPoses:
     Raises:
         FormatError: The file is none of SLEAP's, or of a newer version, or has several videos.
     """
-    h5py = _h5py()
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise FormatError(f"Cannot read {path} (no such file); check the name of the file.")
     try:
-        with h5py.File(path, "r") as file:
-            metadata = json.loads(file["metadata"].attrs["json"])
-            version = float(file["metadata"].attrs.get("format_id", 1.0))
-            names = ("frames", "instances", "points", "pred_points")
-            arrays = {name: file[name][()] for name in names}
-            texts = {name: [json.loads(t) for t in file[name][()]] for name in
-                     ("videos_json", "tracks_json")}  # fmt: skip
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise FormatError(f"{path} is no file of SLEAP's labels ({error}).") from error
+        found = run_isolated(
+            "diffpose.formats.hdf:read_sleap_tables", str(path.resolve()), what=path.name
+        )
+        arrays, metadata, texts = checked_tables(found)
+    except FormatError as error:
+        raise FormatError(f"{path} is no file of SLEAP's labels: {error}") from None
+    version = found["format_id"]
     if version >= _NEWEST_MAJOR + 1:
         raise FormatError(f"{path} has SLEAP's format {version:g}, which is newer than 2; "
                           "save it with an older SLEAP.")  # fmt: skip
     if len(np.unique(arrays["frames"]["video"])) > 1:
         raise FormatError(f"{path} labels several videos; save the labels of one.")
     try:
+        check_links(arrays, len(texts["tracks_json"]))
         return _poses(metadata, arrays, texts, shift=0.0 if version >= 1.1 else -0.5)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{path} does not follow SLEAP's format ({error!r}).") from error
+    except FormatError as error:
+        raise FormatError(f"{path} does not follow SLEAP's format: {error}") from None
 
 
 @dataclass
@@ -155,25 +149,25 @@ class _Tables:
             self.frames.append((len(self.frames), 0, frame, start, start))
         corrected = (sequence.origin[row] == Origin.CORRECTED) & known_keypoints(sequence)[row]
         if model is not None:
-            predicted = _points(*model, _PREDICTED_POINT)
+            predicted = _points(*model, PREDICTED_POINT)
         else:
-            predicted = _points(sequence, row, _PREDICTED_POINT)
+            predicted = _points(sequence, row, PREDICTED_POINT)
             for name in ("x", "y", "score"):
                 predicted[name][corrected] = np.nan
             predicted["visible"][corrected] = False
         link = len(self.instances)
-        self._instance(_PREDICTED, track, _NO_LINK, predicted)
+        self._instance(PREDICTED, track, NO_LINK, predicted)
         if corrected.any():
-            points = _points(sequence, row, _POINT)
+            points = _points(sequence, row, POINT)
             points["complete"] = corrected
-            self._instance(_USER, track, link, points)
+            self._instance(USER, track, link, points)
         self.frames[-1] = (*self.frames[-1][:4], len(self.instances))
 
     def _instance(self, kind: int, track: int, link: int, points: NDArray[Any]) -> None:
-        store = self.predicted if kind == _PREDICTED else self.points
+        store = self.predicted if kind == PREDICTED else self.points
         start = len(store) * len(points)
         score = 0.0
-        if kind == _PREDICTED and np.isfinite(points["score"]).any():
+        if kind == PREDICTED and np.isfinite(points["score"]).any():
             score = float(np.nanmean(points["score"]))
         self.instances.append(
             (len(self.instances), kind, len(self.frames) - 1, 0, track, link, score,
@@ -183,10 +177,10 @@ class _Tables:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {
-            "frames": np.array(self.frames, _FRAME),
-            "instances": np.array(self.instances, _INSTANCE),
-            "points": np.concatenate([np.zeros(0, _POINT), *self.points]),
-            "pred_points": np.concatenate([np.zeros(0, _PREDICTED_POINT), *self.predicted]),
+            "frames": np.array(self.frames, FRAME),
+            "instances": np.array(self.instances, INSTANCE),
+            "points": np.concatenate([np.zeros(0, POINT), *self.points]),
+            "pred_points": np.concatenate([np.zeros(0, PREDICTED_POINT), *self.predicted]),
         }
 
 
@@ -196,7 +190,7 @@ def _points(sequence: PoseSequence, row: int, dtype: list[tuple[str, str]]) -> N
     for axis, name in enumerate(("x", "y")):
         result[name] = np.where(known, sequence.keypoints[row, :, axis], np.nan)
     result["visible"] = known
-    if len(dtype) > len(_POINT):
+    if len(dtype) > len(POINT):
         result["score"] = np.where(known, scores(sequence)[row], 0)
     return result
 
@@ -255,8 +249,11 @@ def _poses(
     *,
     shift: float,
 ) -> ForeignPoses:
-    nodes = [str(node["name"]) for node in metadata["nodes"]]
-    names = [nodes[_node_id(node)] for node in metadata["skeletons"][0]["nodes"]]
+    nodes = [node["name"] for node in metadata["nodes"]]
+    numbers = [_node_id(node) for node in metadata["skeletons"][0]["nodes"]]
+    if max(numbers) >= len(nodes):
+        raise FormatError("its skeleton has a node without a name")
+    names = [nodes[number] for number in numbers]
     frame_of = dict(zip(arrays["frames"]["frame_id"].tolist(),
                         arrays["frames"]["frame_idx"].tolist(), strict=True))  # fmt: skip
     chosen: dict[int, dict[int, Any]] = {}
@@ -267,7 +264,7 @@ def _poses(
         if old is not None and old["instance_type"] == instance["instance_type"]:
             who = "people without a track" if track < 0 else f"poses of track {track}"
             raise FormatError(f"Frame {frame} has two {who}; assign tracks in SLEAP.")
-        if old is None or instance["instance_type"] == _USER:
+        if old is None or instance["instance_type"] == USER:
             chosen[track][frame] = instance
     if -1 in chosen and len(chosen) > 1:
         raise FormatError("Some instances have a track and some have none; assign tracks in SLEAP.")
@@ -308,8 +305,8 @@ def _sequence(
     origin = np.full((len(frames), num), Origin.PREDICTED, np.uint8)
     for row, frame in enumerate(frames):
         instance = instances[frame]
-        user = instance["instance_type"] == _USER
-        points = _rows(arrays["points" if user else "pred_points"], instance)
+        user = instance["instance_type"] == USER
+        points = _rows(arrays["points" if user else "pred_points"], instance, num)
         seen = points["visible"]
         keypoints[row, seen] = np.stack([points["x"], points["y"]], -1)[seen] + shift
         if not user:
@@ -320,8 +317,8 @@ def _sequence(
         placed = points["complete"] if points["complete"].any() else seen
         origin[row, placed & seen] = Origin.CORRECTED
         link = int(instance["from_predicted"])
-        if link != _NO_LINK:
-            model = _rows(arrays["pred_points"], arrays["instances"][link])
+        if link != NO_LINK:
+            model = _rows(arrays["pred_points"], arrays["instances"][link], num)
             confidence[row] = np.where(placed, np.nan, np.clip(model["score"], 0, 1))
     return PoseSequence(
         skeleton=foreign_skeleton(names),
@@ -334,8 +331,11 @@ def _sequence(
     )
 
 
-def _rows(points: NDArray[Any], instance: Any) -> NDArray[Any]:
-    return points[int(instance["point_id_start"]) : int(instance["point_id_end"])]
+def _rows(points: NDArray[Any], instance: Any, num: int) -> NDArray[Any]:
+    rows = points[int(instance["point_id_start"]) : int(instance["point_id_end"])]
+    if len(rows) != num:
+        raise FormatError(f"an instance has {len(rows)} points, its skeleton {num}")
+    return rows
 
 
 def _h5py() -> Any:

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from diffpose.errors import FormatError
+from diffpose.cells import plain_name, safe_name
+from diffpose.errors import FormatError, said
 from diffpose.formats.atomic import atomic_write, atomic_write_bytes
 from diffpose.formats.common import check_sequences, sidecar_content, to_json, write_sidecar
+from diffpose.isolated import run_isolated
 from diffpose.poses import Origin, PoseSequence, Provenance, VideoInfo
 from diffpose.skeleton import SKELETONS, Skeleton
 
@@ -41,7 +43,9 @@ def write_csv(
         info: The video the poses belong to.
         provenance: What made the poses; goes to ``<name>.provenance.json``.
     """
-    atomic_write(path, to_table(sequences, info).to_csv(index=False, lineterminator="\n"))
+    table = to_table(sequences, info)
+    table["keypoint"] = [safe_name(name) for name in table["keypoint"]]
+    atomic_write(path, table.to_csv(index=False, lineterminator="\n"))
     if provenance is not None:
         write_sidecar(path, info, provenance)
 
@@ -78,15 +82,20 @@ def write_parquet(
 
 def read_parquet(path: Path | str, *, skeleton: Skeleton | None = None) -> list[PoseSequence]:
     """Read a table of `write_parquet`, as `read_csv` does."""
-    import pyarrow
-
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise FormatError(f"Cannot read {path} (no such file); check the name of the file.")
     try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise FormatError(f"{path} is no Parquet file ({error}).") from error
-    return _sequences(_checked(table, path), skeleton, path)
+        columns = run_isolated(
+            "diffpose.formats.parquet:read_columns",
+            str(path.resolve()),
+            list(COLUMNS),
+            what=path.name,
+            memory=2**32,  # address space; Arrow reserves more than it uses
+        )
+    except FormatError as error:
+        raise FormatError(f"{path} is no Parquet file: {error}") from None
+    return _sequences(_checked(pd.DataFrame(columns), path), skeleton, path)
 
 
 def read_csv(path: Path | str, *, skeleton: Skeleton | None = None) -> list[PoseSequence]:
@@ -102,7 +111,9 @@ def read_csv(path: Path | str, *, skeleton: Skeleton | None = None) -> list[Pose
     Raises:
         FormatError: A column is missing, a row stands twice, a name or a number makes no sense.
     """
-    return _sequences(_checked(_load(path), path), skeleton, path)
+    table = _checked(_load(path), path)
+    table["keypoint"] = [plain_name(str(name)) for name in table["keypoint"]]
+    return _sequences(table, skeleton, path)
 
 
 def _sequences(
@@ -158,7 +169,9 @@ def _load(path: Path | str) -> pd.DataFrame:
             f"Cannot read {path} ({error.strerror}); check the name of the file."
         ) from error
     except ValueError as error:
-        raise FormatError(f"{path} is no table of comma-separated values ({error}).") from error
+        raise FormatError(
+            f"{path} is no table of comma-separated values ({said(error)})."
+        ) from error
 
 
 def _checked(table: pd.DataFrame, path: Path | str) -> pd.DataFrame:
@@ -170,11 +183,14 @@ def _checked(table: pd.DataFrame, path: Path | str) -> pd.DataFrame:
     numbers = [name for name in COLUMNS if name not in ("keypoint", "origin")]
     try:
         table[numbers] = table[numbers].astype(np.float64)
-    except ValueError as error:
-        raise FormatError(f"{path} has a cell that is no number ({error}).") from error
+    except (ValueError, TypeError) as error:
+        raise FormatError(f"{path} has a cell that is no number ({said(error)}).") from error
     keys = table[["track_id", "frame"]]
-    if keys.isna().any(axis=None) or (keys != keys.round()).any(axis=None):
+    whole = keys.notna() & (keys == keys.round()) & (keys >= -(2**31)) & (keys < 2**31)
+    if not whole.all(axis=None):
         raise FormatError(f"Expected whole numbers as track_id and frame in every row of {path}.")
+    if (table[numbers].abs() > np.finfo(np.float32).max).any(axis=None):
+        raise FormatError(f"Expected finite numbers, or empty cells, in every row of {path}.")
     return table
 
 
@@ -205,7 +221,9 @@ def _sequence(track_id: int, rows: pd.DataFrame, skeleton: Skeleton) -> PoseSequ
     try:
         origin = rows["origin"].map(lambda name: origins[name]).to_numpy(np.float32)
     except KeyError as error:
-        raise FormatError(f"Expected an origin of {', '.join(origins)}, got {error}.") from error
+        raise FormatError(
+            f"Expected an origin of {', '.join(origins)}, got {said(error)}."
+        ) from error
     return PoseSequence(
         skeleton=skeleton,
         track_id=track_id,

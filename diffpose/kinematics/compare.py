@@ -23,6 +23,7 @@ from diffpose.kinematics.records import Array, Curve, Event, MeasureError, Measu
 _HALF_90 = float(norm.ppf(0.95))
 _LEAST_OVERLAP_S = 0.3
 _PHASES = 101
+_MOST_STEPS = 40_000  # 22 minutes of 30 frames a second
 
 NO_REPEATABILITY = (
     "Repeatability is not known, so only the model's error is in the probabilities: part of a "
@@ -179,6 +180,8 @@ def offset_by_correlation(first: Measurements, second: Measurements, *, name: st
     """
     a, b = _evenly(first.curve(name)), _evenly(second.curve(name))
     step = min(a[2], b[2])
+    if max(a[0][-1] - a[0][0], b[0][-1] - b[0][0]) > _MOST_STEPS * step:
+        raise MeasureError(f"The curve {name!r} is too long to align by; align by an event.")
     x, y = (np.interp(np.arange(c[0][0], c[0][-1], step), c[0], c[1]) for c in (a, b))
     least = max(min(len(x), len(y)) // 2, 3)
     best, best_lag = -np.inf, 0
@@ -242,7 +245,7 @@ def repeatability(measured: Measurements) -> dict[str, float]:
         events = [e for e in measured.events if e.kind == kind and side in ("", e.side)]
         if len(events) >= 4:
             found: dict[str, float] = {}
-            for curve in measured.curves:
+            for curve in (c for c in measured.curves if len(c.times_s)):
                 cycles = _cycles(curve, events)
                 if len(cycles) >= 3:
                     found |= _spreads(curve.name, np.array(cycles))
@@ -283,7 +286,8 @@ def compare(
     if stated is None:
         stated = pooled([repeatability(first), repeatability(second)])
     ours, theirs = first.curves, {curve.name: curve for curve in second.curves}
-    pairs = [(curve, theirs[curve.name]) for curve in ours if curve.name in theirs]
+    both = [(curve, theirs[curve.name]) for curve in ours if curve.name in theirs]
+    pairs = [(a, b) for a, b in both if len(a.times_s) and len(b.times_s)]
     if pairs:
         _check_overlap(*pairs[0], offset_s)
     curves = tuple(

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from diffpose.checked import validate
 from diffpose.errors import FormatError, InputError
+from diffpose.kinematics.stored import (
+    StoredCurve,
+    StoredEvent,
+    StoredMeasurements,
+    StoredQuantity,
+)
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -78,12 +85,12 @@ class Curve:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Curve:
-        """What `to_dict` wrote."""
-        read: dict[str, Any] = dict(content)
-        for key in ("times_s", "values", "low", "high"):
-            read[key] = np.array(content[key], dtype=np.float64)
-        read["marked"] = np.array(content["marked"], dtype=bool)
-        return cls(**read)
+        """What `to_dict` wrote.
+
+        Raises:
+            FormatError: It is something else.
+        """
+        return _curve(validate(StoredCurve, content, "The curve"))
 
 
 @dataclass(frozen=True)
@@ -129,8 +136,12 @@ class Quantity:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Quantity:
-        """What `to_dict` wrote."""
-        return cls(**_with_nan(content, "value", "low", "high"))
+        """What `to_dict` wrote.
+
+        Raises:
+            FormatError: It is something else.
+        """
+        return _quantity(validate(StoredQuantity, content, "The number"))
 
 
 def _round(value: float, scale: float) -> str:
@@ -138,8 +149,8 @@ def _round(value: float, scale: float) -> str:
     return f"{value:.1f}" if size >= 1 else f"{value:.2f}" if size >= 0.05 else f"{value:.3f}"
 
 
-def _with_nan(content: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {k: math.nan if k in names and v is None else v for k, v in content.items()}
+def _nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 @dataclass(frozen=True)
@@ -169,8 +180,12 @@ class Event:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Event:
-        """What `to_dict` wrote."""
-        return cls(**_with_nan(content, "low", "high"))
+        """What `to_dict` wrote.
+
+        Raises:
+            FormatError: It is something else.
+        """
+        return _event(validate(StoredEvent, content, "The event"))
 
 
 @dataclass(frozen=True)
@@ -239,20 +254,46 @@ class Measurements:
         Raises:
             FormatError: It is something else.
         """
-        try:
-            if content["version"] != VERSION:
-                raise FormatError(
-                    f"Expected measurements of version {VERSION}, got {content['version']}; "
-                    "measure again."
-                )
-            return cls(
-                track_id=content["track_id"],
-                facing=content["facing"],
-                curves=tuple(Curve.from_dict(item) for item in content["curves"]),
-                quantities=tuple(Quantity.from_dict(item) for item in content["quantities"]),
-                events=tuple(Event.from_dict(item) for item in content["events"]),
-                notes=tuple(content["notes"]),
-                settings=content["settings"],
+        version = content.get("version") if isinstance(content, Mapping) else None
+        if version != VERSION:
+            raise FormatError(
+                f"Expected measurements of version {VERSION}, got {str(version)[:40]!r}; "
+                "measure again."
             )
-        except (KeyError, TypeError) as error:
-            raise FormatError(f"Expected stored measurements; {error} is wrong in them.") from None
+        stored = validate(StoredMeasurements, content, "The file of measurements")
+        return cls(
+            track_id=stored.track_id,
+            facing=stored.facing,
+            curves=tuple(map(_curve, stored.curves)),
+            quantities=tuple(map(_quantity, stored.quantities)),
+            events=tuple(map(_event, stored.events)),
+            notes=stored.notes,
+            settings=stored.settings,
+        )
+
+
+def _curve(stored: StoredCurve) -> Curve:
+    def array(values: Sequence[float | None]) -> Array:
+        return np.array(values, np.float64)  # None becomes NaN
+
+    return Curve(
+        name=stored.name,
+        label=stored.label,
+        unit=stored.unit,
+        times_s=array(stored.times_s),
+        values=array(stored.values),
+        low=array(stored.low),
+        high=array(stored.high),
+        marked=np.array(stored.marked, bool),
+        reason=stored.reason,
+    )
+
+
+def _quantity(stored: StoredQuantity) -> Quantity:
+    value, low, high = _nan(stored.value), _nan(stored.low), _nan(stored.high)
+    return Quantity(stored.name, stored.label, value, low, high, stored.unit, stored.reason)
+
+
+def _event(stored: StoredEvent) -> Event:
+    low, high = _nan(stored.low), _nan(stored.high)
+    return Event(stored.kind, stored.side, stored.time_s, low, high, stored.frame)

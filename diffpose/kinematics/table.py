@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from diffpose.cells import safe_name
 from diffpose.kinematics.records import Measurements
 from diffpose.kinematics.trends import Trend
 
@@ -31,13 +32,15 @@ def to_csv(measured: Measurements) -> str:
         columns = (curve.times_s, curve.values, curve.low, curve.high, curve.marked)
         for time_s, value, low, high, filled in zip(*columns, strict=True):
             cells = [_number(x) for x in (time_s, value, low, high)]
-            writer.writerow(["curve", curve.name, curve.unit, *cells, int(filled)])
+            writer.writerow(
+                ["curve", safe_name(curve.name), safe_name(curve.unit), *cells, int(filled)]
+            )
     for q in measured.quantities:
         cells = [_number(x) for x in (q.value, q.low, q.high)]
-        writer.writerow(["number", q.name, q.unit, "", *cells, 0])
+        writer.writerow(["number", safe_name(q.name), safe_name(q.unit), "", *cells, 0])
     for event in measured.events:
         cells = [_number(x) for x in (event.time_s, event.time_s, event.low, event.high)]
-        writer.writerow(["event", f"{event.kind} {event.side}".strip(), "s", *cells, 0])
+        writer.writerow(["event", safe_name(f"{event.kind} {event.side}".strip()), "s", *cells, 0])
     return lines.getvalue()
 
 
@@ -51,8 +54,8 @@ def trends_to_csv(trends: Sequence[Trend]) -> str:
             q, c = point.quantity, point.change
             changed = [] if c is None else [c.difference, c.low, c.high, c.probability]
             cells = [_number(x) for x in (q.value, q.low, q.high, *changed)]
-            about = (point.session.date.isoformat(), point.session.name)
-            row = [trend.name, trend.unit, *about, *cells]
+            about = (point.session.date.isoformat(), safe_name(point.session.name))
+            row = [safe_name(trend.name), safe_name(trend.unit), *about, *cells]
             writer.writerow(row + [""] * (len(TREND_COLUMNS) - len(row)))
     return lines.getvalue()
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diffpose.checked import validate
 from diffpose.kinematics.compare import QuantityDifference, change, pooled, repeatability
 from diffpose.kinematics.records import MeasureError, Measurements, Quantity
+from diffpose.kinematics.stored import StoredSession
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -41,12 +43,11 @@ class DatedSession:
             FormatError: It holds no measurements.
             MeasureError: There is no date.
         """
-        about = content.get("session")
-        about = about if isinstance(about, Mapping) else {}
-        in_name = _DATE.search(file_name)
-        date = parse_date(str(about.get("date") or (in_name[0] if in_name else "")), file_name)
         measurements = Measurements.from_dict(content)
-        return cls(date, str(about.get("name") or file_name), measurements)
+        about: StoredSession = validate(StoredSession, content.get("session") or {}, file_name)
+        in_name = _DATE.search(file_name)
+        date = parse_date(about.date or (in_name[0] if in_name else ""), file_name)
+        return cls(date, about.name or file_name, measurements)
 
 
 def parse_date(text: str, whose: str) -> datetime.date:

@@ -11,7 +11,7 @@ import torch
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor
 
-from diffpose.errors import SettingsError, WeightsError
+from diffpose.errors import SettingsError, WeightsError, said
 from diffpose.model.backbone import ConvBackbone, VitBackbone
 from diffpose.model.config import ModelConfig
 from diffpose.model.network import DiffPose
@@ -65,7 +65,7 @@ def load_weights(path: Path) -> DiffPose:
         config = ModelConfig.from_dict(json.loads(metadata["config"]))
         names = tuple(json.loads(metadata["skeleton"]))
     except (KeyError, ValueError, TypeError, SettingsError) as error:
-        raise WeightsError(f"{path.name} has an unreadable config ({error}).") from None
+        raise WeightsError(f"{path.name} has an unreadable config ({said(error)}).") from None
     if names != config.keypoints.keypoints:
         raise WeightsError(
             f"{path.name} was trained for other keypoints than skeleton {config.skeleton!r} has; "

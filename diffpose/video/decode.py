@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import av
 import cv2
 import numpy as np
 from av.packet import Packet
@@ -29,7 +28,13 @@ from diffpose.video.index import (
 )
 from diffpose.video.info import probe
 from diffpose.video.picture import read_picture
-from diffpose.video.stream import decode_packet, in_time_order, open_stream, read_packets
+from diffpose.video.stream import (
+    LIBRARY_ERRORS,
+    decode_packet,
+    in_time_order,
+    open_stream,
+    read_packets,
+)
 
 Image = NDArray[np.uint8]
 # A frame, and whether it only stands in for one that did not come out of the decoder.
@@ -56,7 +61,13 @@ class Video:
     """
 
     def __init__(
-        self, path: str | Path, *, info: VideoInfo | None = None, cache_frames: int = 64
+        self,
+        path: str | Path,
+        *,
+        info: VideoInfo | None = None,
+        cache_frames: int = 64,
+        most_frames: int | None = None,
+        isolated: bool = False,
     ) -> None:
         """Open a video; nothing is decoded yet if ``info`` is given.
 
@@ -64,9 +75,13 @@ class Video:
             path: A video file, a picture or a folder of pictures.
             info: What `probe` said about it, to save asking again.
             cache_frames: How many frames `frame` remembers at most; large frames fewer.
+            most_frames: See `probe`.
+            isolated: See `probe`.
         """
         self._path = Path(path)
-        self.info = probe(self._path) if info is None else info
+        if info is None:
+            info = probe(self._path, most_frames=most_frames, isolated=isolated)
+        self.info = info
         self._index: FrameIndex | None = None
         self._lock = threading.RLock()
         self._cache: OrderedDict[int, VideoFrame | Image] = OrderedDict()
@@ -283,7 +298,7 @@ def _decode_from(
         else:
             try:
                 container.seek(entry, stream=stream)
-            except (av.FFmpegError, OSError):
+            except LIBRARY_ERRORS:
                 return
             pictures = _pictures_from_key(stream, read_packets(container, stream), entry)
         if index.ticks is None:

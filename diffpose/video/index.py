@@ -7,18 +7,18 @@ suspicious, is decoded once, because only the decoder knows which frames come ou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from av.container import InputContainer
 from av.video.frame import PictureType, VideoFrame
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from diffpose.errors import VideoError
 from diffpose.poses import FloatArray
+from diffpose.video.packets import MOST_FRAMES, Packets, hidden_words, scan_packets
 from diffpose.video.stream import (
+    REORDER_FRAMES,
     decode_packet,
     in_time_order,
     is_torn,
@@ -80,25 +80,6 @@ class FrameIndex:
         return [int(tick) for tick in self.entries[max(last - 2, 1) : last][::-1]] + [None]
 
 
-@dataclass(frozen=True)
-class _Packets:
-    """What the packets of a stream say, without decoding.
-
-    ``counts_packets``: the format (AVI) keeps no timestamps, they are counted while reading.
-    """
-
-    ticks: tuple[int | None, ...]
-    key_ticks: tuple[int, ...]
-    num_unread: int
-    suspicious: bool
-    stated: str
-    tick_s: float
-    frame_s: float
-    stream_size: tuple[int, int]
-    codec: str
-    counts_packets: bool
-
-
 @dataclass
 class _Decoded:
     """What came out of the decoder."""
@@ -136,18 +117,27 @@ class _Decoded:
             self.tainted_from = tick
 
 
-def read_index(path: Path) -> FrameIndex:
+def read_index(path: Path, *, most_frames: int | None = None) -> FrameIndex:
     """Build the index of a video file.
+
+    Args:
+        path: The file.
+        most_frames: Read no further than this; None for `MOST_FRAMES`, with a warning.
 
     Raises:
         VideoError: The file is missing, is no video, or not one frame of it can be decoded.
     """
-    packets = _scan(path)
+    packets = scan_packets(path, most_frames or MOST_FRAMES)
     height, width = packets.stream_size
     short = height * width * len(packets.ticks) <= DECODED_PIXELS
     if packets.suspicious or packets.codec not in _ONE_PACKET_ONE_FRAME or short:
-        return _index_by_decoding(path, packets)
-    return _index_by_packets(packets, _first_size(path))
+        index = _index_by_decoding(path, packets)
+    else:
+        index = _index_by_packets(packets, _first_size(path))
+    if packets.is_cut and (most_frames is None or packets.limit < most_frames):
+        words = f"Only the first {len(index):,} frames of the file are read; it has more."
+        index = replace(index, warnings=(*index.warnings, words))
+    return index
 
 
 def index_like(
@@ -164,13 +154,13 @@ def index_like(
     Raises:
         VideoError: The file has changed since.
     """
-    index = None
+    index, count = None, len(times_s)
     if sound:
-        packets = _scan(path)
-        if not packets.suspicious and len(packets.ticks) == len(times_s):
+        packets = scan_packets(path, count)
+        if not packets.suspicious and len(packets.ticks) == count:
             index = _index_by_packets(packets, size)
     if index is None or not np.allclose(index.times_s, times_s, atol=1e-6):
-        index = read_index(path)
+        index = read_index(path, most_frames=count)
     if len(index) != len(times_s):
         raise VideoError(
             f"Expected {len(times_s)} frames in {path.name}, got {len(index)}: the file has "
@@ -189,64 +179,9 @@ def _upright_size(frame: VideoFrame) -> tuple[int, int]:
     return size if rotation_quarters(frame) % 2 == 0 else size[::-1]
 
 
-def _scan(path: Path) -> _Packets:
-    ticks: list[int | None] = []
-    keys: list[int] = []
-    errors: list[str] = []
-    suspicious = False
-    last_duration = 0
-    with open_stream(path) as (container, stream):
-        prefix = unit_prefix_bytes(stream)
-        for packet in read_packets(container, stream, errors):
-            if packet.size == 0 or packet.is_discard:
-                continue
-            suspicious |= is_torn(packet, prefix) or (not ticks and not packet.is_keyframe)
-            ticks.append(packet.pts)
-            last_duration = packet.duration or last_duration
-            if packet.is_keyframe and packet.pts is not None:
-                keys.append(packet.pts)
-        known = [tick for tick in ticks if tick is not None]
-        span = max(known, default=0) - min(known, default=0) + last_duration
-        tick_s = float(stream.time_base or 1)
-        stated = _stated_but_missing(path, container, stream, len(ticks), span * tick_s)
-        rate = stream.average_rate or stream.guessed_rate or 30
-        suspicious |= bool(errors) or bool(stated) or len(set(known)) < len(ticks)
-        return _Packets(
-            ticks=tuple(ticks),
-            key_ticks=tuple(sorted(keys)),
-            num_unread=len(errors),
-            suspicious=suspicious,
-            stated=stated,
-            tick_s=tick_s,
-            frame_s=1 / float(rate),
-            stream_size=(stream.height, stream.width),
-            codec=stream.codec_context.name,
-            counts_packets=container.format.name == "avi",
-        )
-
-
-def _stated_but_missing(
-    path: Path, container: InputContainer, stream: VideoStream, found: int, span_s: float
-) -> str:
-    """What the header promises and the file does not hold, in words; empty if it holds all."""
-    if "mp4" in container.format.name:
-        length = path.stat().st_size
-        beyond = sum(entry.pos + entry.size > length for entry in stream.index_entries)
-        return f"{len(stream.index_entries)} frames" if beyond else ""
-    if stream.frames and stream.average_rate:
-        stated_s = stream.frames / float(stream.average_rate)
-        words = f"{stream.frames} frames"
-    elif container.duration and len(container.streams) == 1:
-        stated_s = container.duration / 1e6
-        words = f"{stated_s:.1f} s of frames"
-    else:
-        return ""
-    # Empty packets stand for repeated frames in AVI: the time counts, not the number.
-    return words if span_s < stated_s - max(0.5, 0.05 * stated_s) and found else ""
-
-
-def _decode(path: Path, *, threads: bool) -> _Decoded:
+def _decode(path: Path, packets: Packets, *, threads: bool) -> _Decoded:
     decoded = _Decoded()
+    most = packets.limit + REORDER_FRAMES if packets.is_cut else None
     with open_stream(path, threads=threads) as (container, stream):
         prefix = unit_prefix_bytes(stream)
         for packet in read_packets(container, stream):
@@ -260,21 +195,26 @@ def _decode(path: Path, *, threads: bool) -> _Decoded:
                 continue
             for frame in frames:
                 decoded.add(frame)
+            if most is not None and len(decoded.ticks) >= most:
+                break
     return decoded
 
 
-def _index_by_decoding(path: Path, packets: _Packets) -> FrameIndex:
-    decoded = _decode(path, threads=not packets.suspicious)
+def _index_by_decoding(path: Path, packets: Packets) -> FrameIndex:
+    decoded = _decode(path, packets, threads=not packets.suspicious)
     if not packets.suspicious and (decoded.refused or decoded.damaged or not decoded.ticks):
-        decoded = _decode(path, threads=False)
+        decoded = _decode(path, packets, threads=False)
     if not decoded.ticks:
         raise VideoError(
             f"Expected a video with readable pictures, got none from the {len(packets.ticks)} "
             f"packets of {path.name}; copy or export it again."
         )
     ticks = _usable_ticks(decoded.ticks)
+    if ticks is not None:
+        ticks = ticks[: packets.limit]
     if ticks is None:
-        times_s = np.arange(len(decoded.ticks)) * packets.frame_s
+        count = min(len(decoded.ticks), packets.limit)
+        times_s = np.arange(count) * packets.frame_s
     else:
         times_s = (ticks - ticks[0]) * packets.tick_s
     return FrameIndex(
@@ -295,7 +235,7 @@ def _usable_ticks(decoded: Sequence[int | None]) -> Ticks | None:
     return np.array(kept, np.int64)
 
 
-def _clean_entries(packets: _Packets, decoded: _Decoded) -> list[int]:
+def _clean_entries(packets: Packets, decoded: _Decoded) -> list[int]:
     """Key frames from which decoding gives the same pictures as from the start.
 
     What a decoder shows in place of damage depends on what it has seen before, so a group of
@@ -312,14 +252,14 @@ def _clean_entries(packets: _Packets, decoded: _Decoded) -> list[int]:
     return [int(key) for key in clean if int(key) in decoded.key_ticks]
 
 
-def _index_by_packets(packets: _Packets, size: tuple[int, int]) -> FrameIndex:
+def _index_by_packets(packets: Packets, size: tuple[int, int]) -> FrameIndex:
     ticks = np.sort(np.array(packets.ticks, np.int64))
     return FrameIndex(
         times_s=((ticks - ticks[0]) * packets.tick_s).astype(np.float64),
         ticks=ticks,
         entries=np.array(packets.key_ticks, np.int64),
         size=size,
-        warnings=(),
+        warnings=tuple(hidden_words(packets)),
     )
 
 
@@ -335,7 +275,7 @@ def _first_size(path: Path) -> tuple[int, int]:
     )
 
 
-def _losses(packets: _Packets, decoded: _Decoded, ticks: Ticks | None) -> list[str]:
+def _losses(packets: Packets, decoded: _Decoded, ticks: Ticks | None) -> list[str]:
     first = min((tick for tick in packets.ticks if tick is not None), default=0)
     count = len(decoded.ticks) if ticks is None else len(ticks)
 
@@ -348,6 +288,7 @@ def _losses(packets: _Packets, decoded: _Decoded, ticks: Ticks | None) -> list[s
             f"The file is incomplete: its header states {packets.stated}, {count} could be read."
             + (" After a gap its frames come too early." if packets.counts_packets else "")
         )
+    said += hidden_words(packets)
     lost = len(decoded.refused) + packets.num_unread
     if lost:
         packet_words = "1 packet" if lost == 1 else f"{lost} packets"
@@ -364,7 +305,7 @@ def _losses(packets: _Packets, decoded: _Decoded, ticks: Ticks | None) -> list[s
             "The timestamps in the file are missing or out of order; its frames are taken to be "
             f"{packets.frame_s:.3f} s apart."
         )
-    elif not said and ticks.tolist() != decoded.ticks:
+    elif not said and ticks.tolist() != decoded.ticks[: len(ticks)]:
         said.append("Some frames in the file were out of order; they are sorted by their times.")
     if len(decoded.sizes) > 1:
         height, width = decoded.first_size

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from diffpose.errors import VideoError
+from diffpose.isolated import run_isolated
 from diffpose.poses import VideoInfo
 from diffpose.video.index import read_index
 from diffpose.video.picture import (
@@ -19,13 +21,19 @@ from diffpose.video.picture import (
 )
 
 _HASH_BLOCK = 2**20
+_PROBE_SECONDS = 60.0  # a long damaged recording is decoded as a whole
+_PROBE_MEMORY = 2**32  # address space; the codecs' threads reserve more than they use
 
 
-def probe(path: str | Path) -> VideoInfo:
+def probe(path: str | Path, *, most_frames: int | None = None, isolated: bool = False) -> VideoInfo:
     """Measure a video file, one picture, or a folder of pictures.
 
     Args:
         path: The file or folder. The content decides what it is, not the extension.
+        most_frames: Frames of a video beyond this are left out, as if it ended there. None reads
+            up to half a million, and says so where there are more.
+        isolated: Probe in a process of its own with limits of time and memory: for files from
+            strangers, at the cost of starting one.
 
     Returns:
         Frame times in seconds from the first frame, the size in pixels after rotation (the maxima
@@ -36,11 +44,13 @@ def probe(path: str | Path) -> VideoInfo:
         VideoError: There is nothing that can be read; the message says why and what to do.
     """
     path = Path(path)
+    if isolated:
+        return _probe_isolated(path, most_frames)
     if path.is_dir():
         return _probe_folder(path)
     if path.is_file() and is_picture(path):
         return _probe_pictures(path, [path])
-    index = read_index(path)
+    index = read_index(path, most_frames=most_frames)
     return VideoInfo(
         path=path,
         video_id=_hash_files([path]),
@@ -49,6 +59,40 @@ def probe(path: str | Path) -> VideoInfo:
         times_s=index.times_s,
         warnings=index.warnings,
     )
+
+
+def _probe_isolated(path: Path, most_frames: int | None) -> VideoInfo:
+    found = run_isolated(
+        "diffpose.video.info:probe_plainly",
+        str(path.resolve()),
+        most_frames,
+        what=path.name,
+        seconds=_PROBE_SECONDS,
+        memory=_PROBE_MEMORY,
+        error=VideoError,
+    )
+    words = {key: tuple(map(str, found[key])) for key in ("warnings", "names")}
+    return VideoInfo(
+        path=path,
+        video_id=str(found["video_id"]),
+        width=int(found["width"]),
+        height=int(found["height"]),
+        times_s=found["times_s"],
+        **words,
+    )
+
+
+def probe_plainly(path: str, most_frames: int | None) -> dict[str, Any]:
+    """`probe` in plain values, for `diffpose.isolated`."""
+    info = probe(path, most_frames=most_frames)
+    return {
+        "video_id": info.video_id,
+        "width": info.width,
+        "height": info.height,
+        "times_s": info.times_s,
+        "warnings": info.warnings,
+        "names": info.names,
+    }
 
 
 def _probe_folder(folder: Path) -> VideoInfo:

@@ -30,7 +30,10 @@ _OPEN_OPTIONS = {
     "max_pixels": str(MAX_PIXELS + 2**20),
 }
 _MAX_READ_ERRORS = 100
-_REORDER_FRAMES = 16
+# FFmpeg's errors, and those of its binding where a file announces one thing and brings another,
+# as a packet of a stream that was not there when the file was opened.
+LIBRARY_ERRORS = (av.FFmpegError, OSError, IndexError, KeyError, ValueError, OverflowError)
+REORDER_FRAMES = 16
 
 Item = TypeVar("Item")
 
@@ -55,7 +58,7 @@ def open_stream(
     try:
         # "file:" keeps a colon in a name from being read as a protocol.
         container = av.open(f"file:{path}", options=dict(_OPEN_OPTIONS), metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
+    except LIBRARY_ERRORS as error:
         raise VideoError(_why_not(path)) from error
     try:
         stream = _video_stream(container, path)
@@ -83,7 +86,7 @@ def read_packets(
             packet = next(source)
         except StopIteration:
             return
-        except (av.FFmpegError, OSError) as error:
+        except LIBRARY_ERRORS as error:
             failed += 1
             if errors is not None:
                 errors.append(type(error).__name__)
@@ -101,7 +104,7 @@ def decode_packet(stream: VideoStream, packet: Packet[VideoStream]) -> list[Vide
         if packet.size == 0 and packet.dts is not None:
             return []
         return stream.decode(packet)
-    except (av.FFmpegError, OSError):
+    except LIBRARY_ERRORS:
         return None
 
 
@@ -148,7 +151,7 @@ def in_time_order(items: Iterable[Item], tick: Callable[[Item], int]) -> Iterato
     last: int | None = None
     for count, item in enumerate(items):
         heapq.heappush(waiting, (tick(item), count, item))
-        if len(waiting) > _REORDER_FRAMES:
+        if len(waiting) > REORDER_FRAMES:
             first = heapq.heappop(waiting)
             if last is None or first[0] > last:
                 last = first[0]

@@ -176,7 +176,7 @@ def test_times_of_another_frame_rate_are_said(tmp_path):
         ([{"image_id": 100, "keypoints": [1, 2, 2, 3, 4, 2]}] * 2, "who is who"),
         ([{"image_id": 100, "keypoints": [1, 2, 2, 3, 4, 2], "track_id": 0}] * 2, "two poses"),
         ([{"image_id": 9, "keypoints": [1, 2, 2, 3, 4, 2]}], "does not list"),
-        ([{"image_id": 100, "keypoints": [1, 2, 2]}], "does not follow"),
+        ([{"image_id": 100, "keypoints": [1, 2, 2]}], "x, y and visibility of 2"),
         ([{"image_id": 100, "keypoints": [1, 2, 2, 3, 4, 2], "source": ["guess", None]}], "guess"),
     ],
 )

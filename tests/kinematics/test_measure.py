@@ -292,7 +292,7 @@ def test_measurements_survive_json():
     back = Measurements.from_dict(json.loads(text))
 
     assert back.to_dict() == found.to_dict()
-    with pytest.raises(FormatError, match="Expected stored measurements"):
+    with pytest.raises(FormatError, match="file of measurements does not follow"):
         Measurements.from_dict({"version": 1})
 
 
