@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from app import views
 from app.desk.desk import Desk
+from app.examples import Prepared, write_times
 from app.people import REACH, corrected_track
 from diffpose.errors import InputError
 from diffpose.formats.atomic import atomic_write
@@ -60,6 +61,8 @@ class Status:
 class Clip:
     """A video in a session: frames as pictures for the browser, people, poses.
 
+    An example's video, pictures and times are everybody's (`app.examples.Prepared`).
+
     Attributes:
         clip_id: Unguessable; names the clip's folder and its features.
         video: Its frames; may be used from several threads.
@@ -75,13 +78,21 @@ class Clip:
         adapted_words: What the page says of it; empty for the shipped one.
     """
 
-    def __init__(self, video: Video, *, name: str, folder: Path, num_frames: int) -> None:
+    def __init__(
+        self,
+        video: Video,
+        *,
+        name: str,
+        folder: Path,
+        num_frames: int,
+        shared: Prepared | None = None,
+    ) -> None:
         self.clip_id = secrets.token_urlsafe(12)
         self.name = name
         self.video = video
         self.num_frames = num_frames
         self.ready = 0
-        self.searched = self.has_truth = False
+        self.searched = False
         self.detected: dict[int, Track] = {}
         self.drawn: dict[int, dict[int, NDArray[np.float64]]] = {}
         self.followed: dict[int, Track] = {}
@@ -90,9 +101,14 @@ class Clip:
         self.adapted: PoseEstimator | None = None
         self.adapted_words = ""
         self.folder = folder / self.clip_id
-        self.frames_folder = self.folder / "frames"
-        self.frames_folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True)
+        self.frames_folder = shared.frames_folder if shared else self.folder / "frames"
+        self.has_truth = shared.has_truth if shared else False
+        self._times_file = shared.times_file if shared else self.folder / "times.json"
         self._tracks_file: Path | None = None
+        self._shared = shared
+        if shared:
+            shared.enter()
 
     @property
     def info(self) -> VideoInfo:
@@ -102,8 +118,15 @@ class Clip:
     def write_times(self, truth: list[list[views.Rows]] | None) -> None:
         """Write the file with the frames' times and, for examples, the true poses."""
         self.has_truth = truth is not None
-        content = views.times_view(self.info.times_s[: self.num_frames], truth)
-        _write_json(self.folder / "times.json", content)
+        write_times(self._times_file, self.video, self.num_frames, truth)
+
+    def release(self) -> None:
+        """Let go of the video, which others may still look at."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.leave()
+        else:
+            self.video.close()
 
     def set_detected(self, tracks: Iterable[Track]) -> None:
         """Take over the detector's people, numbered after those drawn already."""
@@ -186,7 +209,7 @@ class Clip:
             "width": self.info.width,
             "height": self.info.height,
             "url": f"{self.frames_folder}/",
-            "times": str(self.folder / "times.json"),
+            "times": str(self._times_file),
         }
 
     def poses_listing(self) -> dict[str, Any]:
@@ -248,9 +271,10 @@ class Session:
     """A visitor: at most one clip, at most one job at a time.
 
     Attributes:
-        session_id: Unguessable; also the name of the public folder.
-        folder: Files the browser may fetch.
+        session_id: Unguessable; who knows it acts for the session. It stands in no address.
+        folder: Files the browser may fetch, by an unguessable name that allows no more than that.
         private: Files it may not.
+        user: The login it belongs to; empty without logins.
         owner: Whose projects the page sees; see `app.workspace.Workspace.shelf`.
         author: Who corrects.
         example: The example that is shown, if it is one.
@@ -262,9 +286,17 @@ class Session:
         download: The newest export, once it is there.
     """
 
-    def __init__(self, *, folder: Path, private: Path, owner: str = "", author: str = "me") -> None:
-        self.session_id = folder.name
-        self.owner, self.author = owner, author
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        private: Path,
+        owner: str = "",
+        author: str = "me",
+        user: str = "",
+    ) -> None:
+        self.session_id = secrets.token_urlsafe(24)
+        self.owner, self.author, self.user = owner, author, user
         self.folder, self.private = folder, private
         for path in (folder, private):
             path.mkdir(parents=True)
@@ -289,7 +321,7 @@ class Session:
         old, self.clip = self.clip, clip
         self.person, self.revision = None, self.revision + 1
         if old is not None:
-            old.video.close()
+            old.release()
             # The page asks for them until it has heard of the new clip.
             self.tidy()
             self._past = old.folder
