@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import queue
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
@@ -13,6 +11,7 @@ from typing import Any, TypedDict
 from app import views
 from app.examples import JPEG_QUALITY, Prepared, read_truth
 from app.failures import words_of
+from app.jobs import run_job
 from app.line import words_for
 from app.once import Cancelled, Progress
 from app.payloads import SEED, DrawnBox, parse_resample, sequence_of
@@ -32,45 +31,8 @@ from diffpose.video.proxy import write_frames
 EXPORTS = {"CSV": "poses.csv", "COCO": "poses.coco.json", "JSON": "poses.json", "MP4": "poses.mp4"}
 """What can be downloaded, and under which name."""
 
-_TICK_S = 0.25
 HANDOVER_S = 20.0
 """How long the job of the clip before may take to notice that it is cancelled."""
-
-
-def run_job(session: Session, work: Callable[[], str], *, wait_s: float = 0.2) -> Iterator[None]:
-    """Do long work in a thread; yield whenever the page should look again.
-
-    The words ``work`` returns are the final status; so is the message of what it raises. If the
-    page goes away the work is cancelled. A job that still runs is waited for ``wait_s`` seconds.
-    """
-    if not session.job_lock.acquire(timeout=wait_s):
-        session.status = Status("Still at work; press Cancel first.", "error", True)
-        yield
-        return
-    session.cancel.clear()
-    session.status = Status("Starting", "info", True)
-    finished: queue.Queue[Status] = queue.Queue()
-    thread = threading.Thread(target=lambda: finished.put(_outcome(work)), daemon=True)
-    thread.start()
-    try:
-        while thread.is_alive():
-            yield
-            thread.join(_TICK_S)
-        session.status = finished.get()
-    finally:
-        session.cancel.set()
-        thread.join()
-        session.job_lock.release()
-    yield
-
-
-def _outcome(work: Callable[[], str]) -> Status:
-    try:
-        return Status(work(), "done")
-    except CancelledError as error:
-        return Status(str(error), "info")
-    except Exception as error:
-        return Status(words_of(error), "error")
 
 
 def open_example(workspace: Workspace, session: Session, name: str) -> Iterator[None]:

@@ -91,7 +91,9 @@ def rules_of(settings: Settings) -> Rules:
     """What the guard before the page asks for."""
     quota = settings.quota_mb
     return Rules(
-        reach=Reach.of(settings.allow_origin, SPACE_FRAMES if settings.space else ()),
+        reach=Reach.of(
+            settings.allow_origin, SPACE_FRAMES if settings.space else (), host=settings.host
+        ),
         most_upload=settings.max_upload_mb << 20,
         needs_login=settings.auth is not None,
         uploads=None if quota is None else Uploads(int(quota * (1 << 20))),

@@ -82,7 +82,7 @@ class Screen:
         parts.upload.upload(self.on_upload, [parts.session, parts.upload], screen, **_LONG)
         settings = [parts.session, parts.steps, parts.hypotheses]
         parts.run.click(self.on_run, settings, screen, **_LONG)
-        parts.cancel.click(self.on_cancel, parts.session, None, queue=False, **_QUIET)
+        parts.cancel.click(self.on_cancel, parts.session, None, **_LONG)
         for kind, button in parts.exports.items():
             button.click(partial(self.on_export, kind), parts.session, screen, **_LONG)
         parts.person.input(self.on_person, [parts.session, parts.person], screen, **_QUIET)

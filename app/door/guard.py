@@ -12,12 +12,12 @@ from urllib.parse import parse_qs
 
 import orjson
 from starlette.datastructures import Headers
-from starlette.requests import cookie_parser
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.door.attempts import Attempts
 from app.door.headers import answer_headers, policy_headers
 from app.door.hosts import Reach
+from app.door.request import Refused, Request
 from app.door.routes import MOST_BODY, MOST_FORM, Route, find_route, parse_body
 from app.door.uploads import Uploads
 from diffpose.errors import InputError
@@ -29,22 +29,6 @@ USER = "diffpose.user"
 
 _MOST_PAGES = 50_000
 _FORM_ROOM = 1 << 16  # of a multipart body, beside the file
-_FILE = b"filename="
-_RANGE = re.compile(r"bytes=(\d{1,15})?-(\d{1,15})?")
-
-
-class Refused(Exception):  # noqa: N818
-    """An answer instead of what was asked for.
-
-    Args:
-        status: HTTP status.
-        words: One sentence.
-        retry_s: After how many seconds it makes sense to ask again; 0 says nothing.
-    """
-
-    def __init__(self, status: int, words: str, retry_s: int = 0) -> None:
-        super().__init__(words)
-        self.status, self.words, self.retry_s = status, words, retry_s
 
 
 @dataclass(frozen=True)
@@ -96,13 +80,13 @@ class Guard:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            request = _Request(scope, receive, send, self._own_headers(scope))
+            request = Request(scope, receive, send, self._own_headers(scope))
             try:
                 await self._serve(request)
             except Refused as refusal:
                 await request.refuse(refusal)
 
-    async def _serve(self, request: _Request) -> None:
+    async def _serve(self, request: Request) -> None:
         self._check_host(request)
         if request.method == "OPTIONS":
             return await request.preflight()
@@ -141,7 +125,7 @@ class Guard:
             given, own, is_https=is_https, is_embedded=reach.is_embedded
         )
 
-    def _check_host(self, request: _Request) -> None:
+    def _check_host(self, request: Request) -> None:
         host = request.headers.get("host", "")
         if not self._rules.reach.knows_host(host):
             raise Refused(
@@ -150,7 +134,7 @@ class Guard:
                 "--allow-origin and its address if it should.",
             )
 
-    def _check_origin(self, request: _Request, route: Route) -> None:
+    def _check_origin(self, request: Request, route: Route) -> None:
         """Refuse what another site makes a browser do."""
         if request.method in ("GET", "HEAD") and not route.changes:
             return
@@ -168,7 +152,7 @@ class Guard:
                 "and the site's address if it may.",
             )
 
-    async def _read(self, request: _Request, route: Route) -> str:
+    async def _read(self, request: Request, route: Route) -> str:
         assert route.body is not None
         if not request.headers.get("content-type", "").lower().startswith("application/json"):
             raise Refused(415, "Expected JSON.")
@@ -192,7 +176,7 @@ class Guard:
         while len(self._pages) > _MOST_PAGES:
             self._pages.popitem(last=False)
 
-    async def _log_in(self, request: _Request) -> None:
+    async def _log_in(self, request: Request) -> None:
         body = await request.body(MOST_FORM)
         fields = parse_qs(body.decode("latin-1"), keep_blank_values=True)
         name, address = (fields.get("username") or [""])[0].strip()[:200], request.address
@@ -209,7 +193,7 @@ class Guard:
         if request.status == 200:
             self._attempts.succeeded(address, name)
 
-    async def _upload(self, request: _Request) -> None:
+    async def _upload(self, request: Request) -> None:
         rules = self._rules
         if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             raise Refused(415, "Expected a file.")
@@ -241,164 +225,3 @@ class Guard:
 
 def _is_allowed(origin: str, reach: Reach) -> bool:
     return bool(origin) and reach.knows_origin(origin, host="")
-
-
-class _Request:
-    """One request: its headers, its body as far as it is read here, and its answer."""
-
-    def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        own_headers: Callable[[list[Any]], list[Any]],
-    ) -> None:
-        self.scope = dict(scope)
-        self.headers = Headers(scope=scope)
-        self.method, self.path = scope["method"], scope["path"]
-        self.status = 0
-        self.num_bytes = self.num_files = 0
-        self._given, self._answer, self._own_headers = receive, send, own_headers
-        self._body: bytes | None = None
-        self._most: tuple[int, int | None, Refused] | None = None
-        self._over: Refused | None = None
-        self._holds_failures = self._holds = False
-        self._tail = b""
-
-    @property
-    def address(self) -> str:
-        """Of the client, or of who asks for it."""
-        return str((self.scope.get("client") or ("",))[0])
-
-    @property
-    def cookies(self) -> dict[str, str]:
-        """As Starlette reads them."""
-        return cookie_parser(self.headers.get("cookie", ""))
-
-    @property
-    def length(self) -> int:
-        """Bytes of the body as announced; 0 if they are not."""
-        text = self.headers.get("content-length", "0")
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
-
-    def query(self, name: str) -> str:
-        """A parameter of the query.
-
-        Raises:
-            Refused: It is missing, or no short word.
-        """
-        value = (parse_qs(self.scope["query_string"].decode("latin-1")).get(name) or [""])[-1]
-        if not re.fullmatch(r"[\w-]{1,64}", value):
-            raise Refused(422, f"Expected a short word as {name}.")
-        return value
-
-    def forget_origin(self) -> None:
-        """Let Gradio answer as to its own page, and not see a range that it cannot read."""
-        kept = []
-        for name, value in self.scope["headers"]:
-            if name == b"origin":
-                continue
-            if name == b"range" and not _RANGE.fullmatch(value.decode("latin-1")):
-                continue
-            kept.append((name, value))
-        self.scope["headers"] = kept
-
-    async def body(self, most: int) -> bytes:
-        """The whole body.
-
-        Raises:
-            Refused: It is longer than ``most`` bytes.
-        """
-        too_much = Refused(413, f"Expected at most {most >> 10} kB.")
-        if self.length > most:
-            raise too_much
-        parts, size, more = [], 0, True
-        while more:
-            message = await self._given()
-            if message["type"] != "http.request":
-                raise Refused(400, "The request was broken off.")
-            parts.append(message.get("body", b""))
-            size, more = size + len(parts[-1]), message.get("more_body", False)
-            if size > most:
-                raise too_much
-        return b"".join(parts)
-
-    def replace_body(self, body: bytes) -> None:
-        """What Gradio reads."""
-        self._body = body
-        headers = [h for h in self.scope["headers"] if h[0] not in (b"content-length",)]
-        self.scope["headers"] = [*headers, (b"content-length", str(len(body)).encode())]
-
-    def count(self, most_bytes: int, most_files: int | None, refusal: Refused) -> None:
-        """Break the request off where its body passes a limit."""
-        self._most = most_bytes, most_files, refusal
-
-    def hold_failures(self) -> None:
-        """Send no failure of Gradio's: what it raises says more."""
-        self._holds_failures = True
-
-    async def receive(self) -> Message:
-        """For Gradio."""
-        if self._body is not None:
-            body, self._body = self._body, None
-            return {"type": "http.request", "body": body, "more_body": False}
-        message = await self._given()
-        if self._most is not None and message["type"] == "http.request":
-            most_bytes, most_files, refusal = self._most
-            body = message.get("body", b"")
-            self.num_bytes += len(body)
-            text = self._tail + body
-            self.num_files += text.count(_FILE)
-            self._tail = text[1 - len(_FILE) :]
-            if self.num_bytes > most_bytes or (
-                most_files is not None and self.num_files > most_files
-            ):
-                self._over = refusal
-                raise refusal
-        return message
-
-    async def send(self, message: Message) -> None:
-        """For Gradio."""
-        if self._over is not None:
-            return
-        if message["type"] == "http.response.start" and message["status"] >= 500:
-            self._holds = self._holds_failures
-        if self._holds:
-            return
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers = self._own_headers(list(message.get("headers", [])))
-            message = {**message, "headers": headers}
-        await self._answer(message)
-
-    async def preflight(self) -> None:
-        """Answer what a browser asks before another site's call."""
-        allowed = any(n == b"access-control-allow-origin" for n, _ in self._own_headers([]))
-        if not allowed:
-            raise Refused(403, "Another site may not call this server.")
-        more = [
-            (b"access-control-allow-methods", b"GET, POST"),
-            (b"access-control-allow-headers", b"content-type"),
-            (b"access-control-max-age", b"600"),
-        ]
-        await self._start(204, more)
-        await self._answer({"type": "http.response.body", "body": b""})
-
-    async def refuse(self, refusal: Refused) -> None:
-        """Answer with a sentence; nothing of Gradio's answer has gone out."""
-        if self.status and self._over is None:
-            return
-        content = orjson.dumps({"detail": refusal.words, "error": refusal.words})
-        more = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(content)).encode()),
-        ]
-        if refusal.retry_s:
-            more.append((b"retry-after", str(refusal.retry_s).encode()))
-        await self._start(refusal.status, more)
-        body = content if self.method != "HEAD" else b""
-        await self._answer({"type": "http.response.body", "body": body})
-
-    async def _start(self, status: int, more: list[tuple[bytes, bytes]]) -> None:
-        headers = [*more, *self._own_headers([])]
-        await self._answer({"type": "http.response.start", "status": status, "headers": headers})

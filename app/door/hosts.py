@@ -55,9 +55,11 @@ class Reach:
     names: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, origins: Iterable[str], ancestors: Iterable[str] = ()) -> Self:
-        """The reach of a server on this machine."""
-        names = {socket.gethostname().lower(), socket.getfqdn().lower()}
+    def of(
+        cls, origins: Iterable[str], ancestors: Iterable[str] = (), *, host: str | None = None
+    ) -> Self:
+        """The reach of a server on this machine that listens at ``host``."""
+        names = {socket.gethostname().lower(), socket.getfqdn().lower(), (host or "").lower()}
         return cls(frozenset(origins), frozenset(ancestors), frozenset(names))
 
     @property

@@ -49,6 +49,11 @@ def test_a_proxy_s_address_is_said_and_then_known():
     assert not PROXIED.knows_origin("http://poses.example.org", "127.0.0.1:7860")
 
 
+def test_a_server_answers_to_the_name_it_listens_at():
+    assert Reach.of([], host="Poses.example.org").knows_host("poses.example.org:7860")
+    assert not Reach.of([]).knows_host("poses.example.org:7860")
+
+
 @pytest.mark.parametrize(
     "text", ["poses.example.org", "ftp://x", "https://x/path", "https://", "*"]
 )
