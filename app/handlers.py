@@ -2,81 +2,37 @@
 
 from __future__ import annotations
 
-import logging
-import queue
+import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypedDict
 
 from app import views
+from app.examples import JPEG_QUALITY, Prepared, read_truth
+from app.failures import words_of
+from app.jobs import run_job
 from app.line import words_for
-from app.payloads import SEED, DrawnBox, parse_resample
+from app.once import Cancelled, Progress
+from app.payloads import SEED, DrawnBox, parse_resample, sequence_of
 from app.session import Clip, Session, Status
 from app.workspace import Workspace
-from diffpose.errors import CancelledError, DiffPoseError, InputError, NoPersonError
+from diffpose.errors import CancelledError, InputError, NoPersonError
 from diffpose.formats.coco import write_coco_dataset
-from diffpose.formats.native import read_native, write_native
+from diffpose.formats.native import write_native
 from diffpose.formats.overlay import write_overlay
 from diffpose.formats.table import write_csv
 from diffpose.inference.follow import follow_person
 from diffpose.inference.pipeline import detect_tracks, iter_poses, sample_window, window_at
-from diffpose.poses import Provenance, SamplingConfig
-from diffpose.skeleton import Skeleton, convert
+from diffpose.poses import Provenance, SamplingConfig, Track
 from diffpose.video.decode import Video
 from diffpose.video.proxy import write_frames
 
-JPEG_QUALITY = 88
 EXPORTS = {"CSV": "poses.csv", "COCO": "poses.coco.json", "JSON": "poses.json", "MP4": "poses.mp4"}
 """What can be downloaded, and under which name."""
 
-_TICK_S = 0.25
 HANDOVER_S = 20.0
 """How long the job of the clip before may take to notice that it is cancelled."""
-
-logger = logging.getLogger(__name__)
-
-
-def run_job(session: Session, work: Callable[[], str], *, wait_s: float = 0.2) -> Iterator[None]:
-    """Do long work in a thread; yield whenever the page should look again.
-
-    The words ``work`` returns are the final status; so is the message of what it raises. If the
-    page goes away the work is cancelled. A job that still runs is waited for ``wait_s`` seconds.
-    """
-    if not session.job_lock.acquire(timeout=wait_s):
-        session.status = Status("Still at work; press Cancel first.", "error", True)
-        yield
-        return
-    session.cancel.clear()
-    session.status = Status("Starting", "info", True)
-    finished: queue.Queue[Status] = queue.Queue()
-    thread = threading.Thread(target=lambda: finished.put(_outcome(work)), daemon=True)
-    thread.start()
-    try:
-        while thread.is_alive():
-            yield
-            thread.join(_TICK_S)
-        session.status = finished.get()
-    finally:
-        session.cancel.set()
-        thread.join()
-        session.job_lock.release()
-    yield
-
-
-def _outcome(work: Callable[[], str]) -> Status:
-    try:
-        return Status(work(), "done")
-    except CancelledError as error:
-        return Status(str(error), "info")
-    except DiffPoseError as error:
-        return Status(str(error), "error")
-    except OSError as error:
-        return Status(f"A file could not be read or written ({error.strerror}).", "error")
-    except Exception:
-        logger.exception("A job failed.")
-        return Status("Something went wrong inside DiffPose; its log has the details.", "error")
 
 
 def open_example(workspace: Workspace, session: Session, name: str) -> Iterator[None]:
@@ -91,11 +47,34 @@ def open_example(workspace: Workspace, session: Session, name: str) -> Iterator[
 
 def open_upload(workspace: Workspace, session: Session, upload: str) -> Iterator[None]:
     """Take over an uploaded file, show it and find its people."""
+    path = take_upload(workspace, session, upload)
+    return _open(workspace, session, path, path.name)
+
+
+def take_upload(workspace: Workspace, session: Session, upload: str) -> Path:
+    """An uploaded file in the session's own folder, in place of the one before.
+
+    Gradio keeps an upload under a name made of its content, so that the same file of two visitors
+    is one: it is linked, and Gradio deletes its own name later.
+
+    Raises:
+        InputError: The visitor's files take too much room, or the upload is no longer there.
+    """
+    workspace.check_room(session)
     folder = session.private / "upload"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    path = Path(shutil.move(upload, folder / Path(upload).name))
-    return _open(workspace, session, path, path.name)
+    source, target = Path(upload), folder / Path(upload).name
+    try:
+        try:
+            os.link(source, target)
+        except FileNotFoundError:
+            raise
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, target)
+    except FileNotFoundError:
+        raise InputError("This upload is no longer here; upload the file again.") from None
+    return target
 
 
 def _open(workspace: Workspace, session: Session, path: Path, name: str) -> Iterator[None]:
@@ -103,32 +82,37 @@ def _open(workspace: Workspace, session: Session, path: Path, name: str) -> Iter
 
     def work() -> str:
         session.progress(None, f"Opening {name}")
-        return show_clip(workspace, session, Video(path), name)
+        return show_clip(workspace, session, path, name)
 
     return run_job(session, work, wait_s=HANDOVER_S)
 
 
 def show_clip(
-    workspace: Workspace, session: Session, video: Video, name: str, *, search: bool = True
+    workspace: Workspace, session: Session, video: Video | Path, name: str, *, search: bool = True
 ) -> str:
     """Make a video the session's clip; within a job.
 
     Args:
         workspace: The app's state.
         session: Whose clip.
-        video: An open video; it belongs to the clip from now on.
+        video: An open video, which belongs to the clip from now on, or where it lies.
         name: What the page calls it.
         search: Whether to look for people.
 
     Returns:
         Words for the visitor.
     """
-    path = video.info.path
+    path = video if isinstance(video, Path) else video.info.path
+    if path.is_relative_to(workspace.settings.examples):
+        if isinstance(video, Video):
+            video.close()
+        return _show_example(workspace, session, path, name, search=search)
+    if isinstance(video, Path):
+        video = Video(path)
     num_frames = min(video.info.num_frames, workspace.settings.max_frames)
     clip = Clip(video, name=name, folder=session.folder, num_frames=num_frames)
-    clip.write_times(_truth(path, num_frames, workspace.estimator.skeleton))
-    if not path.is_relative_to(workspace.settings.examples):
-        session.example = None
+    clip.write_times(read_truth(path, num_frames, workspace.estimator.skeleton))
+    session.example = None
     session.replace_clip(clip)
     write_frames(
         video, clip.frames_folder, start=0, stop=num_frames,
@@ -137,6 +121,22 @@ def show_clip(
     )  # fmt: skip
     clip.ready = num_frames
     return _with_warnings(_find_people(workspace, session, clip) if search else "", clip)
+
+
+def _show_example(
+    workspace: Workspace, session: Session, path: Path, name: str, *, search: bool
+) -> str:
+    """The same for an example, whose pictures and people are everybody's."""
+    waiting = {"cancelled": session.cancelled}
+    shared = workspace.prepared.open(path, progress=lambda fraction, words: None, **waiting)
+    clip = Clip(
+        shared.video, name=name, folder=session.folder, num_frames=shared.num_frames, shared=shared
+    )
+    session.replace_clip(clip)
+    shared.pictures.get(progress=_counting(session, clip), **waiting)
+    clip.ready = shared.num_frames
+    words = _find_people(workspace, session, clip, shared) if search else ""
+    return _with_warnings(words, clip)
 
 
 def _counting(session: Session, clip: Clip) -> Callable[[float, str], None]:
@@ -168,15 +168,29 @@ def _with_warnings(words: str, clip: Clip) -> str:
     return " ".join([words, *notes])
 
 
-def _find_people(workspace: Workspace, session: Session, clip: Clip) -> str:
+def _find_people(
+    workspace: Workspace, session: Session, clip: Clip, shared: Prepared | None = None
+) -> str:
+    def progress(fraction: float, words: str) -> None:
+        session.progress(0.5 + 0.5 * fraction, words)
+
+    def find(progress: Progress, cancelled: Cancelled) -> list[Track]:
+        def waiting(ahead: int) -> None:
+            progress(0.0, words_for(ahead))
+
+        with workspace.line.turn(waiting=waiting, cancelled=cancelled):
+            return detect_tracks(
+                clip.video, workspace.finder, start=0, stop=clip.num_frames, progress=progress,
+                cancelled=cancelled,
+            )  # fmt: skip
+
     session.progress(0.5, "Looking for people")
     try:
-        with workspace.line.turn(**in_line(session)):
-            tracks = detect_tracks(
-                clip.video, workspace.finder, start=0, stop=clip.num_frames,
-                progress=lambda fraction, words: session.progress(0.5 + 0.5 * fraction, words),
-                cancelled=session.cancelled,
-            )  # fmt: skip
+        if shared is None:
+            tracks = find(progress, session.cancelled)
+        else:
+            once = shared.people(workspace.finder.weights_hash, find)
+            tracks = once.get(progress=progress, cancelled=session.cancelled)
     except NoPersonError:
         clip.searched = True
         raise NoPersonError(
@@ -278,11 +292,10 @@ def resample(workspace: Workspace, payload: Any) -> views.Json:
 
     Never raises: the page gets ``{"ok": false, "error": ...}`` and its own sequence number.
     """
-    sequence = payload.get("sequence") if isinstance(payload, dict) else None
     try:
         return {"ok": True, **_resample(workspace, payload)}
-    except DiffPoseError as error:
-        return {"ok": False, "sequence": sequence, "error": str(error)}
+    except Exception as error:
+        return {"ok": False, "sequence": sequence_of(payload), "error": words_of(error)}
 
 
 def _resample(workspace: Workspace, payload: Any) -> views.Json:
@@ -375,17 +388,3 @@ def _clip(session: Session) -> Clip:
     if session.clip is None:
         raise InputError("There is no video yet; choose an example or upload one.")
     return session.clip
-
-
-def _truth(path: Path, num_frames: int, skeleton: Skeleton) -> list[list[views.Rows]] | None:
-    """True poses that lie beside an example, of everybody in every frame."""
-    truth = path.with_suffix(".truth.json")
-    if not truth.is_file():
-        return None
-    poses: list[list[views.Rows]] = [[] for _ in range(num_frames)]
-    for sequence in read_native(truth).sequences:
-        keypoints = convert(sequence.keypoints, sequence.skeleton, skeleton)
-        for frame, points in zip(sequence.frames.tolist(), keypoints, strict=True):
-            if frame < num_frames:
-                poses[frame].append(views.point_rows(points))
-    return poses

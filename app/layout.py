@@ -11,6 +11,10 @@ from app import handlers, views
 from app.canvas.component import pose_canvas
 from app.desk import answers
 from app.desk.component import project_list, queue_panel
+from app.door.guard import Rules
+from app.door.hosts import Reach
+from app.door.served import GuardedApp, asker
+from app.door.uploads import Uploads
 from app.logins import read_logins
 from app.measure.panel import MeasurePanel
 from app.screen import LAYERS, Parts, Screen
@@ -23,12 +27,19 @@ from diffpose.skeleton import Skeleton
 
 TITLE = "DiffPose"
 SHOWN_AT_FIRST = ["Skeleton", "Uncertainty", "Heatmap", "Boxes"]
+SPACE_FRAMES = ("https://huggingface.co",)
+"""Shows a Space in a frame of its own page."""
+
+MOST_THREADS = 128
+"""A visitor who waits for something takes one."""
+
 START_STEPS, START_HYPOTHESES = 4, 8
 
 
 def build_app(workspace: Workspace) -> gr.Blocks:
     """The page of a workspace."""
     skeleton = workspace.estimator.skeleton
+    workspace.identify = asker
     # Gradio reads these when the page is made: no look-ups outside, uploads in our own folder.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(workspace.uploads)
@@ -60,7 +71,10 @@ def launch(page: gr.Blocks, workspace: Workspace, **options: Any) -> Any:
     return page.queue(default_concurrency_limit=16).launch(
         server_name=settings.host,
         server_port=settings.port,
+        _app=GuardedApp(rules_of(settings)),
         auth=read_logins(settings.auth) if settings.auth is not None else None,
+        auth_message="After several wrong attempts, further ones have to wait.",
+        max_threads=MOST_THREADS,
         theme=make_theme(),
         css=CSS,
         allowed_paths=[str(workspace.public)],
@@ -70,6 +84,19 @@ def launch(page: gr.Blocks, workspace: Workspace, **options: Any) -> Any:
         enable_monitoring=False,
         footer_links=[],
         **options,
+    )
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What the guard before the page asks for."""
+    quota = settings.quota_mb
+    return Rules(
+        reach=Reach.of(
+            settings.allow_origin, SPACE_FRAMES if settings.space else (), host=settings.host
+        ),
+        most_upload=settings.max_upload_mb << 20,
+        needs_login=settings.auth is not None,
+        uploads=None if quota is None else Uploads(int(quota * (1 << 20))),
     )
 
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from app.settings import MAX_HYPOTHESES, MAX_STEPS
 from diffpose.errors import BoxError, InputError, SettingsError
 from diffpose.poses import SamplingConfig
+
+MOST_INDEX = 2**31 - 1
+"""Frames, people and numbers of requests are 32-bit integers."""
+
+FARTHEST = 1e6
+"""Coordinates lie within so many pixels of the picture's corner."""
+
+LONGEST_TEXT = 200
 
 SEED = 0
 """All the page's poses come from one seed: equal settings give equal poses."""
@@ -69,14 +78,16 @@ class Visitor:
 
 def parse_visitor(text: Any) -> Visitor:
     """What the page remembered; whatever makes no sense counts as forgotten."""
+    if not isinstance(text, str) or len(text) > 2000:
+        return Visitor("", None)
     try:
         fields = mapping(json.loads(text))
-    except (TypeError, ValueError):
+    except (InputError, ValueError, RecursionError):
         return Visitor("", None)
     key, project = fields.get("key"), fields.get("project")
-    long_enough = isinstance(key, str) and 16 <= len(key) <= 64
-    named = isinstance(project, str) and 0 < len(project) <= 200
-    return Visitor(str(key) if long_enough else "", str(project) if named else None)
+    known = is_text(key) and 16 <= len(key) <= 64
+    named = is_text(project) and 0 < len(project) <= LONGEST_TEXT
+    return Visitor(str(key) if known else "", str(project) if named else None)
 
 
 def parse_sampling(steps: Any, hypotheses: Any) -> SamplingConfig:
@@ -122,10 +133,10 @@ def parse_box(payload: Any) -> DrawnBox:
     good = (
         isinstance(box, list)
         and len(box) == 4
-        and all(isinstance(v, int | float) and math.isfinite(v) for v in box)
+        and all(_is_number(v) and abs(v) <= FARTHEST for v in box)
     )
     if not good:
-        raise BoxError(f"Expected a box of four finite numbers (x1, y1, x2, y2), got {box}.")
+        raise BoxError(f"Expected a box of four finite numbers (x1, y1, x2, y2), got {shown(box)}.")
     assert isinstance(box, list)
     x1, y1, x2, y2 = (float(value) for value in box)
     return DrawnBox(frame=_index(fields, "frame"), track=track, box=(x1, y1, x2, y2))
@@ -156,8 +167,8 @@ def parse_number(payload: Any, name: str, *, least: float, most: float) -> float
         InputError: It is missing or something else.
     """
     value = mapping(payload).get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise InputError(f"Expected {least:g} to {most:g} as {name}, got {value!r}.")
+    if not _is_number(value) or not least <= value <= most:
+        raise InputError(f"Expected {least:g} to {most:g} as {name}, got {shown(value)}.")
     return float(value)
 
 
@@ -172,22 +183,71 @@ def mapping(payload: Any) -> Mapping[str, Any]:
     return payload
 
 
+def parse_choice(value: Any, what: str) -> int | None:
+    """A number of a list, or nothing.
+
+    Raises:
+        InputError: It is something else.
+    """
+    return None if value is None else _whole(value, what)
+
+
+def sequence_of(payload: Any) -> int | None:
+    """The number of a request, to be answered with it; None if it has none."""
+    value = payload.get("sequence") if isinstance(payload, Mapping) else None
+    return value if _is_index(value) else None
+
+
+def is_text(value: Any) -> TypeGuard[str]:
+    """Whether a value is text that can be written: no half of a surrogate pair, nothing unseen."""
+    if not isinstance(value, str):
+        return False
+    return not any(unicodedata.category(c) in ("Cc", "Cs") for c in value[: LONGEST_TEXT + 1])
+
+
+def shown(value: Any) -> str:
+    """A value from the browser as a sentence may quote it: short, and of letters that exist."""
+    if isinstance(value, list | tuple | dict):
+        return f"{len(value)} values" if len(value) > 4 else f"a {type(value).__name__}"
+    if isinstance(value, int) and abs(value) > 10**30:
+        return "a huge number"
+    text = repr(value)[:60]
+    return text.encode("ascii", "backslashreplace").decode() if not is_text(text) else text
+
+
+def _whole(value: Any, what: str) -> int:
+    if not _is_index(value):
+        raise InputError(
+            f"Expected a whole number of at least 0 and below {MOST_INDEX + 1} as {what}, "
+            f"got {shown(value)}."
+        )
+    return int(value)
+
+
 def _index(fields: Mapping[str, Any], name: str) -> int:
-    value = fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InputError(f"Expected a whole number of at least 0 as {name}, got {value!r}.")
-    return value
+    return _whole(fields.get(name), name)
+
+
+def _is_index(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_INDEX
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 2**63 and math.isfinite(value)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= 200:
-        raise InputError(f"Expected a short text as {name}, got {type(value).__name__}.")
+    if not is_text(value) or not 0 < len(value) <= LONGEST_TEXT:
+        raise InputError(
+            f"Expected a text of 1 to {LONGEST_TEXT} letters as {name}, got {shown(value)}."
+        )
     return value
 
 
 def _within(value: Any, what: str, most: int) -> int:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 1 <= value <= most or value != int(value):
-        raise SettingsError(f"{what} must be 1 to {most}, got {value}.")
+    if not _is_number(value) or not 1 <= value <= most or value != int(value):
+        raise SettingsError(f"{what} must be 1 to {most}, got {shown(value)}.")
     return int(value)

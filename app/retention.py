@@ -39,6 +39,14 @@ def remove_unused(shelves: Iterable[Path], *, oldest_s: float, in_use: Collectio
                 folder.rmdir()
 
 
+def remove_old_uploads(folder: Path, *, oldest_s: float) -> None:
+    """Delete uploads that came before ``oldest_s``, seconds since 1970, and what broke off."""
+    for path in folder.glob("**/*"):
+        with suppress(OSError):
+            if path.is_file() and path.stat().st_mtime < oldest_s:
+                path.unlink()
+
+
 def _kept_in(shelf: Path) -> Iterator[Path]:
     places = (shelf, f"*{SUFFIX}"), (shelf / TRASH, f"*{SUFFIX}"), (shelf / VIDEOS, "*")
     for folder, pattern in places:

@@ -14,10 +14,19 @@ import gradio as gr
 from app import handlers, views
 from app.desk import adapting
 from app.desk import handlers as desk_handlers
-from app.payloads import parse_box, parse_index, parse_sampling, parse_text, parse_visitor
+from app.failures import words_of
+from app.payloads import (
+    parse_box,
+    parse_choice,
+    parse_index,
+    parse_sampling,
+    parse_text,
+    parse_visitor,
+)
 from app.session import Session, Status
+from app.telling import failure, warn
 from app.workspace import Workspace
-from diffpose.errors import DiffPoseError, InputError
+from diffpose.errors import InputError
 from diffpose.skeleton import Skeleton
 
 LAYERS = ["Skeleton", "Uncertainty", "Heatmap", "Hypotheses", "Trails", "Boxes"]
@@ -25,7 +34,8 @@ TRUTH = "True pose"
 
 _VISITOR = (Path(__file__).parent / "desk" / "visitor.js").read_text(encoding="utf-8")
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-_LONG: dict[str, Any] = {**_QUIET, "concurrency_limit": 16}
+# More than there are visitors: who waits for the model stands in its line, not in Gradio's.
+_LONG: dict[str, Any] = {**_QUIET, "concurrency_limit": 64}
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ class Screen:
         parts.upload.upload(self.on_upload, [parts.session, parts.upload], screen, **_LONG)
         settings = [parts.session, parts.steps, parts.hypotheses]
         parts.run.click(self.on_run, settings, screen, **_LONG)
-        parts.cancel.click(self.on_cancel, parts.session, None, queue=False, **_QUIET)
+        parts.cancel.click(self.on_cancel, parts.session, None, **_LONG)
         for kind, button in parts.exports.items():
             button.click(partial(self.on_export, kind), parts.session, screen, **_LONG)
         parts.person.input(self.on_person, [parts.session, parts.person], screen, **_QUIET)
@@ -101,7 +111,9 @@ class Screen:
         page, who = request.session_hash or "", parse_visitor(visitor)
         user = getattr(request, "username", None)
         owner = hashlib.sha256((user or who.key or page).encode()).hexdigest()[:24]
-        session = self.workspace.open_session(page, owner=owner, author=user or "me")
+        session = self.workspace.open_session(
+            page, owner=owner, author=user or "me", user=user or ""
+        )
         key = session.session_id
         if example is None and who.project is None:
             yield key, *self.full(session)
@@ -124,7 +136,9 @@ class Screen:
 
     def on_example(self, key: str, example: str) -> Iterator[Any]:
         """Another example."""
-        yield from self._guarded(key, lambda s: handlers.open_example(self.workspace, s, example))
+        yield from self._guarded(
+            key, lambda s: handlers.open_example(self.workspace, s, str(example))
+        )
 
     def on_upload(self, key: str, upload: str) -> Iterator[Any]:
         """An uploaded file."""
@@ -152,14 +166,14 @@ class Screen:
 
     def on_adapt(self, key: str, event: gr.EventData) -> Iterator[Any]:
         """The model is to learn from the corrections, or to forget that."""
-        what = parse_text(event._data, "what")
-        if what == "back":
-            yield from self._guarded(key, adapting.go_back)
-        else:
-            anyway = what == "anyway"
-            yield from self._guarded(
-                key, lambda s: adapting.adapt(self.workspace, s, anyway=anyway)
-            )
+
+        def start(session: Session) -> Iterator[None]:
+            what = parse_text(event._data, "what")
+            if what == "back":
+                return adapting.go_back(session)
+            return adapting.adapt(self.workspace, session, anyway=what == "anyway")
+
+        yield from self._guarded(key, start)
 
     def on_project_gone(self, key: str) -> Any:
         """The open project was renamed or deleted."""
@@ -175,7 +189,7 @@ class Screen:
 
     def on_person(self, key: str, person: int | None) -> Any:
         """A person of the list."""
-        return self._now(key, lambda s: s.choose(person))
+        return self._now(key, lambda s: s.choose(parse_choice(person, "the person")))
 
     def on_person_picked(self, key: str, event: gr.EventData) -> Any:
         """A person of the picture."""
@@ -187,7 +201,10 @@ class Screen:
 
     def on_joint_picked(self, event: gr.EventData) -> int:
         """A keypoint of the picture or the timeline."""
-        return min(parse_index(event._data, "joint"), len(self.skeleton) - 1)
+        try:
+            return min(parse_index(event._data, "joint"), len(self.skeleton) - 1)
+        except InputError as error:
+            raise failure(str(error)) from None
 
     def full(self, session: Session) -> tuple[Any, ...]:
         """Everything a handler may have changed."""
@@ -226,7 +243,7 @@ class Screen:
             first = False
         yield self.full(session)
         if session.status.kind == "error":
-            gr.Warning(session.status.words)
+            warn(session.status.words)
 
     def _guarded(
         self, key: str, start: Callable[[Session], Iterator[None]]
@@ -234,23 +251,25 @@ class Screen:
         session = self._session(key)
         try:
             job = start(session)
-        except DiffPoseError as error:
-            session.status = Status(str(error), "error")
-            gr.Warning(str(error))
+        except Exception as error:
+            session.status = Status(words_of(error), "error", session.status.running)
+            warn(session.status.words)
             job = iter(())
+            yield self.full(session)
+            return
         yield from self._work(session, job)
 
     def _now(self, key: str, act: Callable[[Session], None]) -> tuple[Any, ...]:
         session = self._session(key)
         try:
             act(session)
-        except DiffPoseError as error:
-            session.status = Status(str(error), "error", session.status.running)
-            gr.Warning(str(error))
+        except Exception as error:
+            session.status = Status(words_of(error), "error", session.status.running)
+            warn(session.status.words)
         return self.full(session)
 
     def _session(self, key: str) -> Session:
         try:
             return self.workspace.session(key)
         except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            raise failure(str(error)) from None

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.door.hosts import parse_origin
 from diffpose.errors import SettingsError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -21,6 +22,10 @@ MAX_HYPOTHESES = 32
 
 SPACE_KEEP_DAYS = 1.0
 """How long a Hugging Face Space, which anybody may use, keeps what nobody uses."""
+
+
+QUOTA_MB = 4096.0
+"""How much a visitor of a server may keep there unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,12 @@ class Settings:
         projects: Folder of the review projects; None for one that goes when the app stops.
         shared_projects: Whether everybody sees all projects, as on one's own machine; otherwise
             each browser, or each name that is logged in, sees its own.
+        allow_origin: Addresses, such as ``https://poses.example.org``, under which a proxy offers
+            this server, or of sites that may show it in a frame and call it.
+        space: Whether it runs as a Hugging Face Space, which anybody may use.
+        quota_mb: Files and projects of one visitor at most; None for any amount.
         keep_days: Projects and uploaded videos unused for so long are deleted; None keeps them.
-        auth: File of ``name:password`` lines; None lets everybody in.
+        auth: File of ``name:hash`` lines (`app.logins`); None lets everybody in.
         max_frames: Longer videos are cut here.
         max_upload_mb: Larger uploads are refused.
         frame_side: Longer side of the pictures sent to the browser, pixels.
@@ -54,6 +63,9 @@ class Settings:
     work: Path | None = None
     projects: Path | None = None
     shared_projects: bool = False
+    allow_origin: tuple[str, ...] = ()
+    space: bool = False
+    quota_mb: float | None = None
     keep_days: float | None = None
     auth: Path | None = None
     max_frames: int = 1800
@@ -68,6 +80,18 @@ class Settings:
                 raise SettingsError(f"Expected {name} of at least 1, got {getattr(self, name)}.")
         if self.keep_days is not None and not self.keep_days > 0:
             raise SettingsError(f"Expected keep_days above 0, got {self.keep_days}.")
+        if self.quota_mb is not None and not self.quota_mb > 0:
+            raise SettingsError(f"Expected quota_mb above 0, got {self.quota_mb}.")
+
+    @property
+    def is_at_home(self) -> bool:
+        """Whether whoever uses the app is alone at this machine.
+
+        An address alone does not tell: behind a proxy a server of many listens on this machine
+        only. Logins, and an address that a proxy offers, say that there are others.
+        """
+        local = self.host in (None, "localhost", "127.0.0.1", "::1")
+        return local and self.auth is None and not self.space and not self.allow_origin
 
 
 def read_settings(
@@ -97,15 +121,29 @@ def read_settings(
     parser.add_argument(
         "--max-upload-mb", type=int, default=_integer(environment, "DIFFPOSE_MAX_UPLOAD_MB") or 300
     )
+    parser.add_argument(
+        "--allow-origin", action="append", default=[], metavar="https://NAME",
+        help="an address under which a proxy offers this server, or a site that may embed it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quota-mb", type=float, default=_number(environment, "DIFFPOSE_QUOTA_MB"),
+        help="files and projects of one visitor at most; inf for any amount",
+    )  # fmt: skip
     values = vars(parser.parse_args(arguments))
-    if values["shared_projects"] is None:
-        # Whoever listens on this machine only is alone on it.
-        values["shared_projects"] = values["host"] in (None, "localhost", "127.0.0.1", "::1")
-    if values["keep_days"] is None and environment.get("SPACE_ID") and not values.get("auth"):
+    given = [*values["allow_origin"], *environment.get("DIFFPOSE_ALLOW_ORIGIN", "").split(",")]
+    values["allow_origin"] = tuple(parse_origin(text) for text in given if text.strip())
+    shared, values["space"] = values.pop("shared_projects"), bool(environment.get("SPACE_ID"))
+    if values["space"] and environment.get("SPACE_HOST"):
+        values["allow_origin"] += (parse_origin(f"https://{environment['SPACE_HOST']}"),)
+    if values["keep_days"] is None and values["space"] and not values.get("auth"):
         values["keep_days"] = SPACE_KEEP_DAYS
-    if values["keep_days"] == math.inf:
-        values["keep_days"] = None
-    return Settings(**values)
+    at_home = Settings(**{**values, "keep_days": None, "quota_mb": None}).is_at_home
+    if values["quota_mb"] is None and not at_home:
+        values["quota_mb"] = QUOTA_MB
+    for name in ("keep_days", "quota_mb"):
+        if values[name] == math.inf:
+            values[name] = None
+    return Settings(**values, shared_projects=at_home if shared is None else shared)
 
 
 def _number(environment: Mapping[str, str], name: str) -> float | None:

@@ -9,15 +9,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from app.desk.models import DeskModels, load_desk_models
 from app.desk.shelf import Shelf
+from app.examples import Examples
+from app.leftovers import PREFIX, held, remove_leftovers
 from app.line import Line
-from app.retention import mark_used, remove_unused
+from app.retention import mark_used, remove_old_uploads, remove_unused
+from app.room import give_memory_back, used_room
 from app.session import Clip, Session
 from app.settings import Settings
 from diffpose.errors import InputError
@@ -26,6 +29,12 @@ from diffpose.inference.interfaces import PersonFinder, PoseEstimator
 
 GRACE_S = 120.0
 """A closed page's session waits so long: the network may only have been away."""
+
+UPLOADS_KEPT_S = 2 * 3600.0
+"""Gradio deletes what was uploaded after an hour, but not what broke off."""
+
+MOST_FILES = 20_000
+"""Of one owner where there is a quota; pictures of the frames are files too."""
 
 _DAY_S = 86400.0
 _OWNER = re.compile(r"[0-9a-f]{24}|nobody")  # see `app.screen.Screen.on_load`
@@ -83,14 +92,24 @@ class Workspace:
         self._pages: dict[str, str] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._held = ExitStack()
+        self.identify: Callable[[], str] = str
+        """Who asks for what is being answered; the page sets it where there are logins."""
 
     def __enter__(self) -> Self:
         base = self.settings.work
         if base is not None:
             base.mkdir(parents=True, exist_ok=True)
-        self._root = Path(tempfile.mkdtemp(prefix="diffpose-app-", dir=base)).resolve()
+        remove_leftovers(base or Path(tempfile.gettempdir()))
+        self._root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base)).resolve()
+        self._held.enter_context(held(self._root))
         for folder in (self.public, self.static, self.uploads, self._root / "private"):
             folder.mkdir()
+        settings = self.settings
+        self.prepared = Examples(
+            self.static / "examples", most_frames=settings.max_frames, side=settings.frame_side,
+            skeleton=lambda: self.estimator.skeleton,
+        )  # fmt: skip
         threading.Thread(target=self._sweep_regularly, name="session-sweeper", daemon=True).start()
         return self
 
@@ -104,6 +123,7 @@ class Workspace:
         for session in list(self._sessions.values()):
             session.remove()
         shutil.rmtree(self._root, ignore_errors=True)
+        self._held.close()
 
     @property
     def public(self) -> Path:
@@ -145,32 +165,68 @@ class Workspace:
         """The projects that an owner sees; everybody's where they are shared."""
         shared = self.settings.shared_projects
         folder = self._projects if shared else self._projects / (owner or "nobody")
-        return Shelf(folder, lent=self.settings.examples, anywhere=shared)
+        # Only whoever is alone at this machine is at home in all of its folders.
+        anywhere = shared and self.settings.is_at_home
+        return Shelf(folder, lent=self.settings.examples, anywhere=anywhere)
+
+    def check_room(self, session: Session) -> None:
+        """Refuse more files of somebody who has too many.
+
+        Raises:
+            InputError: Files and projects of the session's owner take more than the quota.
+        """
+        quota_mb = self.settings.quota_mb
+        if quota_mb is None:
+            return
+        with self._lock:
+            mine = [s for s in self._sessions.values() if s.owner == session.owner]
+        folders = [folder for s in mine for folder in (s.folder, s.private)]
+        if not self.settings.shared_projects:
+            folders.append(self.shelf(session.owner).folder)
+        num_bytes, files = used_room(folders)
+        if num_bytes > quota_mb * (1 << 20) or files > MOST_FILES:
+            raise InputError(
+                f"Your projects and videos take {num_bytes >> 20} MB in {files} files, and "
+                f"{quota_mb:g} MB in {MOST_FILES} files are the most; delete projects that you "
+                "no longer need, or close other pages."
+            )
 
     @property
     def _projects(self) -> Path:
         return (self.settings.projects or self._root / "projects").resolve()
 
-    def open_session(self, page: str, *, owner: str = "", author: str = "me") -> Session:
-        """A new session for a page that Gradio knows by the given hash."""
+    def open_session(
+        self, page: str, *, owner: str = "", author: str = "me", user: str = ""
+    ) -> Session:
+        """A new session for a page that Gradio knows by the given hash.
+
+        Args:
+            page: The hash.
+            owner: Whose projects it sees.
+            author: Who corrects.
+            user: The login it belongs to; empty without logins.
+        """
         name = secrets.token_urlsafe(24)
         private = self._root / "private" / name
-        session = Session(folder=self.public / name, private=private, owner=owner, author=author)
+        session = Session(
+            folder=self.public / name, private=private, owner=owner, author=author, user=user
+        )
         session.touched_s = self._clock()
         with self._lock:
-            self._sessions[name] = session
-            self._pages[page] = name
+            self._sessions[session.session_id] = session
+            self._pages[page] = session.session_id
         return session
 
     def session(self, session_id: str | None) -> Session:
         """The session of an id.
 
         Raises:
-            InputError: There is none, or no longer.
+            InputError: There is none, or no longer, or it is another login's.
         """
+        user = self.identify()
         with self._lock:
             session = self._sessions.get(session_id or "")
-            if session is None:
+            if session is None or session.user != user:
                 raise InputError("This page's session has ended; reload the page.")
             session.touched_s = self._clock()
             return session
@@ -199,6 +255,10 @@ class Workspace:
             session.remove()
         for session in going_on:
             session.tidy()
+        if ended and not going_on:
+            self.features.clear()
+            give_memory_back()
+        remove_old_uploads(self.uploads, oldest_s=self._wall_clock() - UPLOADS_KEPT_S)
         self._remove_unused()
 
     def note_use(self) -> set[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 from app.desk import adapting, views
 from app.desk.desk import Desk
 from app.desk.shelf import words_for
+from app.failures import words_of
 from app.payloads import mapping, parse_index, parse_number, parse_text
 from app.session import Session
 from app.views import Json, model_view
 from app.workspace import Workspace
 from diffpose.errors import DiffPoseError, InputError, ProjectError
-
-logger = logging.getLogger(__name__)
 
 CHANGES = ("act", "undo", "redo", "accept", "take", "look")
 
@@ -41,10 +39,8 @@ def _guarded(
         return answer(workspace, session, mapping(payload))
     except DiffPoseError as error:
         return {"ok": False, "words": words_for(error, folders)}
-    except Exception:
-        logger.exception("A request of the review desk failed.")
-        words = "Something went wrong inside DiffPose; its log has the details."
-        return {"ok": False, "words": words}
+    except Exception as error:
+        return {"ok": False, "words": words_of(error)}
 
 
 def _review(workspace: Workspace, session: Session, fields: Mapping[str, Any]) -> Json:
@@ -79,6 +75,7 @@ def _projects(workspace: Workspace, session: Session, fields: Mapping[str, Any])
         if session.desk is not None:
             session.desk.name = session.desk.store.name
     elif what == "copy":
+        workspace.check_room(session)
         reply["copied"] = shelf.copy(parse_text(fields, "project"), parse_text(fields, "name"))
     elif what == "download":
         file = shelf.export(parse_text(fields, "project"), session.folder / "project")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.desk import views
-from app.payloads import parse_index
+from app.payloads import parse_index, parse_text
 from app.views import Json
 from diffpose.errors import CorrectionError, InputError, StaleRevisionError
 from diffpose.review.alternatives import Alternative
@@ -76,7 +76,7 @@ class Desk:
             ProjectError: The project can no longer be read.
         """
         with self._lock:
-            ident = str(fields.get("ident", ""))
+            ident = parse_text(fields, "ident") if fields.get("ident") else ""
             if ident and ident == self._answered[0]:
                 return self._answered[1]
             reply = self._attempt(what, fields)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,12 +54,13 @@ def open_project(workspace: Workspace, session: Session, project: str) -> Iterat
 def open_upload(workspace: Workspace, session: Session, upload: str) -> Iterator[None]:
     """Take over an uploaded file: a video, the video a project waits for, or a project."""
     shelf = workspace.shelf(session.owner)
+    workspace.check_room(session)
     if Path(upload).suffix == ".diffpose":
         return open_project(workspace, session, shelf.take_in(Path(upload)))
     wanted, session.wanted = session.wanted, None
     if wanted is None:
         return handlers.open_upload(workspace, session, upload)
-    path = _received(session, upload)
+    path = handlers.take_upload(workspace, session, upload)
 
     def work() -> str:
         video = Video(path)
@@ -105,13 +105,6 @@ def _opened(session: Session, path: Path) -> Iterator[Store]:
     finally:
         if session.desk is None or session.desk.store is not store:
             store.close()
-
-
-def _received(session: Session, upload: str) -> Path:
-    folder = session.private / "upload"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    return Path(shutil.move(upload, folder / Path(upload).name))
 
 
 def _show_project(workspace: Workspace, session: Session, store: Store, video: Video) -> str:

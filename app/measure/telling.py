@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
-from diffpose.errors import DiffPoseError
+from app.failures import words_of
+from app.telling import warn
 
 Done = TypeVar("Done")
 
@@ -18,8 +19,6 @@ def told(act: Callable[[], Done], outputs: int) -> Any:
     """What ``act`` returns, or a sentence for the visitor and nothing changed."""
     try:
         return act()
-    except DiffPoseError as error:
-        gr.Warning(str(error))
-    except OSError as error:
-        gr.Warning(f"A file could not be read or written ({error.strerror}).")
+    except Exception as error:
+        warn(words_of(error))
     return gr.skip() if outputs == 1 else (gr.skip(),) * outputs

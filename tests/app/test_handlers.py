@@ -160,7 +160,6 @@ def test_an_upload_leaves_the_public_folders(
     finish(handlers.open_upload(figures.workspace, session, str(upload)))
 
     assert session.status.kind == "done"
-    assert not upload.exists()
     assert not [path for path in files_under(session.folder) if path.suffix == ".mp4"]
 
 

@@ -1,31 +1,36 @@
-"""Laws of logins: who is in the file gets in, nobody else; without a file everybody does."""
+"""Laws of logins: who is in the file gets in, nobody else; passwords are nowhere to be read."""
 
-import json
-import urllib.error
-import urllib.parse
-import urllib.request
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from app.layout import build_app, launch
-from app.logins import read_logins
-from app.settings import Settings, read_settings
-from app.workspace import Workspace
+from app.door.attempts import Attempts
+from app.logins import hash_logins, hash_password, read_logins
+from app.main import main
+from app.settings import read_settings
 from diffpose.errors import SettingsError
-from tests.app.figures import FigureDetector, FigureEstimator, figure_models
 
 
 def test_names_and_passwords(tmp_path):
     path = tmp_path / "logins"
-    path.write_text("# the clinic\nada:a:b\n\nbob:secret\n")
+    path.write_text(f"# the clinic\nada:{hash_password('a:b')}\n\nbob:{hash_password('secret')}\n")
     check = read_logins(path)
-    assert check("ada", "a:b")
-    assert check("bob", "secret")
-    assert not check("bob", "a:b")
-    assert not check("bob", "")
-    assert not check("eve", "")
-    assert not check("# the clinic", "")
+
+    def asked(name, password):
+        return asyncio.run(check(name, password))
+
+    assert asked("ada", "a:b")
+    assert asked("bob", "secret")
+    assert not asked("bob", "a:b")
+    assert not asked("bob", "")
+    assert not asked("eve", "")
+    assert not asked("# the clinic", "")
+
+
+def test_equal_passwords_have_different_hashes():
+    assert hash_password("secret") != hash_password("secret")
+    assert "secret" not in hash_password("secret")
 
 
 @pytest.mark.parametrize("text", ["", "# nobody\n", "ada\n", ":x\n", "ada:\n", "ada:x\nada:y\n"])
@@ -38,38 +43,84 @@ def test_a_file_that_lets_in_nobody_or_anybody_is_refused(tmp_path, text):
         read_logins(tmp_path / "absent")
 
 
-def test_the_setting_comes_from_the_flag_or_the_environment(tmp_path):
+@pytest.mark.parametrize("plain", ["secret", "scrypt$1$1$1$x$y", "scrypt$16384$8$1$AA==$AA=="])
+def test_a_password_in_clear_text_is_refused_and_can_be_hashed(tmp_path, plain):
+    path = tmp_path / "logins"
+    path.write_text(f"# staff\nada:{plain}\nbob:{hash_password('kept')}\n")
+    with pytest.raises(SettingsError, match=r"Line 2 .* --hash-logins"):
+        read_logins(path)
+
+    assert main(["--hash-logins", str(path)]) is None
+
+    assert plain not in path.read_text()
+    assert path.read_text().startswith("# staff\nada:scrypt$")
+    assert path.stat().st_mode & 0o077 == 0
+    check = read_logins(path)
+    assert asyncio.run(check("ada", plain))
+    assert asyncio.run(check("bob", "kept"))
+    assert hash_logins(path) == 0
+
+
+def test_a_line_is_made_by_a_command(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("getpass.getpass", lambda prompt: "secret")
+    assert main(["--hash-password", "ada"]) is None
+    path = tmp_path / "logins"
+    path.write_text(capsys.readouterr().out)
+    assert asyncio.run(read_logins(path)("ada", "secret"))
+    assert main(["--hash-password", "a:b"])
+    assert main(["--hash-password"])
+
+
+def test_the_setting_comes_from_the_flag_or_the_environment():
     assert read_settings([], {}).auth is None
     assert read_settings(["--auth", "a"], {"DIFFPOSE_AUTH": "b"}).auth == Path("a")
     assert read_settings([], {"DIFFPOSE_AUTH": "b"}).auth == Path("b")
 
 
-def test_a_server_with_logins_asks_for_one(tmp_path, clip_path):
-    logins = tmp_path / "logins"
-    logins.write_text("ada:secret\n")
-    settings = Settings(examples=clip_path.parent, work=tmp_path, auth=logins)
-    with Workspace(
-        settings,
-        load_estimator=lambda _: FigureEstimator(),
-        load_finder=lambda *_: FigureDetector(),
-        desk_models=figure_models,
-    ) as workspace:
-        page = build_app(workspace)
-        _, url, _ = launch(page, workspace, prevent_thread_lock=True, quiet=True)
-        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        try:
-            for path in ("config", "gradio_api/info"):
-                with pytest.raises(urllib.error.HTTPError) as refused:
-                    opener.open(url + path)
-                assert refused.value.code == 401
-            with pytest.raises(urllib.error.HTTPError):
-                _log_in(opener, url, "wrong")
-            _log_in(opener, url, "secret")
-            assert "components" in json.load(opener.open(url + "config"))
-        finally:
-            page.close(verbose=False)
+class Clock:
+    now_s = 100.0
+
+    def __call__(self):
+        return self.now_s
 
 
-def _log_in(opener, url, password):
-    fields = urllib.parse.urlencode({"username": "ada", "password": password}).encode()
-    return opener.open(url + "login", fields)
+def fail(attempts, times, address="here", name="ada"):
+    for _ in range(times):
+        attempts.begin(address, name)
+
+
+def test_wrong_attempts_wait_ever_longer():
+    clock = Clock()
+    attempts = Attempts(clock)
+    fail(attempts, 4)
+    assert attempts.wait_s("here", "ada") == 0
+    waits = []
+    for _ in range(12):
+        fail(attempts, 1)
+        waits.append(attempts.wait_s("here", "ada"))
+        clock.now_s += waits[-1]
+    assert waits[:3] == [1, 2, 4]
+    assert waits[-1] == 900
+    assert attempts.wait_s("here", "bob") == 0
+
+
+def test_an_address_and_a_name_have_limits_of_their_own():
+    attempts = Attempts(Clock())
+    for number in range(20):
+        fail(attempts, 1, name=f"n{number}")
+    assert attempts.wait_s("here", "somebody") > 0
+    assert attempts.wait_s("there", "somebody") == 0
+
+    attempts = Attempts(Clock())
+    for number in range(60):
+        fail(attempts, 1, address=f"a{number}")
+    assert 0 < attempts.wait_s("elsewhere", "ada") <= 60
+
+
+def test_who_knows_the_password_is_never_held_up():
+    attempts = Attempts(Clock())
+    for _ in range(200):
+        attempts.begin("here", "ada")
+        attempts.succeeded("here", "ada")
+    assert attempts.wait_s("here", "ada") == 0
+    assert attempts.wait_s("here", "bob") == 0

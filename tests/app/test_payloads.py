@@ -1,8 +1,18 @@
+import json
 import math
 
 import pytest
 
-from app.payloads import DrawnBox, parse_box, parse_index, parse_resample, parse_sampling
+from app.payloads import (
+    DrawnBox,
+    Visitor,
+    parse_box,
+    parse_index,
+    parse_resample,
+    parse_sampling,
+    parse_visitor,
+    sequence_of,
+)
 from diffpose.errors import BoxError, InputError, SettingsError
 
 WISH = {
@@ -70,3 +80,39 @@ def test_an_index_is_a_whole_number() -> None:
     assert parse_index({"track": 4}, "track") == 4
     with pytest.raises(InputError, match="track"):
         parse_index({}, "track")
+
+
+HUGE = 10**400
+HOSTILE = [HUGE, -HUGE, 2**31, 1e308, math.inf, "\ud800", "\x00", "a\nb", "x" * 201, "x" * 10**6]
+
+
+@pytest.mark.parametrize("name", list(WISH))
+@pytest.mark.parametrize("value", HOSTILE)
+def test_hostile_values_are_a_short_sentence_that_can_be_sent(name: str, value: object) -> None:
+    with pytest.raises(InputError) as refused:
+        parse_resample({**WISH, name: value})
+
+    words = str(refused.value)
+    assert len(words) < 300
+    json.dumps(words).encode()
+    words.encode("utf-8")
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, None, True, 1.5, [], {}, -1])
+def test_only_a_number_is_answered_with_its_number(value: object) -> None:
+    assert sequence_of({"sequence": value}) is None
+    assert sequence_of({"sequence": 7}) == 7
+    assert sequence_of(value) is None
+
+
+@pytest.mark.parametrize("number", [HUGE, math.nan, math.inf, 1e300, True])
+def test_a_box_beyond_reason_is_refused(number: object) -> None:
+    with pytest.raises(BoxError, match="four finite numbers"):
+        parse_box({"frame": 0, "track": None, "box": [0, 0, 1, number]})
+
+
+@pytest.mark.parametrize(
+    "text", [None, 3, "", "[" * 1900, "x" * 5000, '{"key": 1}', '{"key": "' + "\\ud800" * 20 + '"}']
+)
+def test_a_browser_that_remembers_nonsense_has_forgotten(text: object) -> None:
+    assert parse_visitor(text) == Visitor("", None)
