@@ -279,10 +279,12 @@ def test_a_text_file_named_mp4_gets_one_clear_sentence(
     assert not list(served.workspace.public.rglob("notes.mp4"))
 
 
-def test_nobody_found_asks_for_a_box(page: Any, served: Served) -> None:
+def test_nobody_found_asks_for_a_box(page: Any, served: Served, clip_path: Path) -> None:
+    open_example(page, served)
     served.detector.people = 0
     try:
-        page.goto(served.url)
+        # Of an example the people are known already.
+        page.set_input_files("input[type=file][accept*='.mp4']", clip_path)
         page.wait_for_function("/Draw box/.test(document.querySelector('.dp-words')?.textContent)")
         page.wait_for_function("!window.diffpose.state.busy")
         page.wait_for_function("window.diffpose.state.view.scale > 0 && window.diffpose.live.idle")

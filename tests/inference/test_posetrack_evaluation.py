@@ -131,7 +131,7 @@ def test_boxes_of_another_detector_are_found_by_name_or_id(source, tmp_path):
     [
         ({"boxes": []}, "a list of"),
         ([{"image_name": "elsewhere/1.jpg", "bbox": [1, 2, 3, 4], "score": 1}], "No box"),
-        ([{"image_id": 10000030001, "bbox": [1, 2, 3], "score": 1}], "Entry 0"),
+        ([{"image_id": 10000030001, "bbox": [1, 2, 3], "score": 1}], r"\[0\]\.bbox"),
         ([{"image_id": 10000030001, "bbox": [1, 2, 0, 4], "score": 1}], "with an area"),
     ],
 )
