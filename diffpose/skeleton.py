@@ -56,9 +56,13 @@ class Skeleton:
 
     @cached_property
     def mirror(self) -> NDArray[np.int64]:
-        """Permutation (K,) that exchanges left and right; its own inverse."""
-        names = list(self.keypoints)
-        return np.array([names.index(_mirrored(name)) for name in names], dtype=np.int64)
+        """Permutation (K,) that exchanges left and right; its own inverse.
+
+        A keypoint without a counterpart stays where it is.
+        """
+        places = {name: k for k, name in enumerate(self.keypoints)}
+        mirrored = [places.get(_mirrored(name), k) for k, name in enumerate(self.keypoints)]
+        return np.array(mirrored, dtype=np.int64)
 
 
 def _mirrored(name: str) -> str:

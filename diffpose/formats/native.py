@@ -21,6 +21,7 @@ from diffpose.formats.common import (
     to_json,
     to_json_numbers,
 )
+from diffpose.names import parse_video_id
 from diffpose.poses import FloatArray, Origin, PoseSequence, Provenance, VideoInfo
 from diffpose.skeleton import Skeleton
 
@@ -134,7 +135,7 @@ def _video_to_json(info: VideoInfo) -> dict[str, Any]:
 def _video_from_json(content: dict[str, Any]) -> VideoInfo:
     return VideoInfo(
         path=Path(content["name"]),
-        video_id=content["video_id"],
+        video_id=parse_video_id(content["video_id"]),
         width=int(content["width"]),
         height=int(content["height"]),
         times_s=np.array(content["times_s"], np.float64),
