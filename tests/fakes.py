@@ -5,6 +5,7 @@ One dot is one person. Everything is exact to a fraction of a pixel and takes mi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ class FakeVideo:
         self.reads: list[int] = []
         self.info = VideoInfo(
             path=Path("dots.mp4"),
-            video_id=f"dots-{num_frames}",
+            video_id=hashlib.sha256(f"dots-{num_frames}".encode()).hexdigest(),
             width=size[1],
             height=size[0],
             times_s=np.arange(num_frames) / 10,

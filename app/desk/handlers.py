@@ -39,16 +39,33 @@ def open_project(workspace: Workspace, session: Session, project: str) -> Iterat
     session.cancel.set()
 
     def work() -> str:
-        shelf = workspace.shelf(session.owner)
-        with _told(shelf), _opened(session, shelf.path(project)) as store:
-            try:
-                video = _found_video(shelf, store)
-            except ProjectError:
-                session.wanted = project
-                raise
-            return _show_project(workspace, session, store, video)
+        return _open_project(workspace, session, project)
 
     return run_job(session, work, wait_s=handlers.HANDOVER_S)
+
+
+def take_in(workspace: Workspace, session: Session, upload: Path) -> Iterator[None]:
+    """Add an uploaded project file to the visitor's projects and open it; can be cancelled."""
+    session.cancel.set()
+
+    def work() -> str:
+        shelf = workspace.shelf(session.owner)
+        with _told(shelf, upload.parent):
+            project = shelf.take_in(upload, cancelled=session.cancelled)
+        return _open_project(workspace, session, project)
+
+    return run_job(session, work, wait_s=handlers.HANDOVER_S)
+
+
+def _open_project(workspace: Workspace, session: Session, project: str) -> str:
+    shelf = workspace.shelf(session.owner)
+    with _told(shelf), _opened(session, shelf.path(project)) as store:
+        try:
+            video = shelf.open_video(store)
+        except ProjectError:
+            session.wanted = project
+            raise
+        return _show_project(workspace, session, store, video)
 
 
 def open_upload(workspace: Workspace, session: Session, upload: str) -> Iterator[None]:
@@ -56,7 +73,7 @@ def open_upload(workspace: Workspace, session: Session, upload: str) -> Iterator
     shelf = workspace.shelf(session.owner)
     workspace.check_room(session)
     if Path(upload).suffix == ".diffpose":
-        return open_project(workspace, session, shelf.take_in(Path(upload)))
+        return take_in(workspace, session, Path(upload))
     wanted, session.wanted = session.wanted, None
     if wanted is None:
         return handlers.open_upload(workspace, session, upload)
@@ -75,25 +92,13 @@ def open_upload(workspace: Workspace, session: Session, upload: str) -> Iterator
     return run_job(session, work, wait_s=handlers.HANDOVER_S)
 
 
-def _found_video(shelf: Shelf, store: Store) -> Video:
-    info = shelf.find_video(store)
-    video = Video(info.path)
-    if video.info.video_id != info.video_id:
-        video.close()
-        raise ProjectError(
-            f"The video of {store.name} ({info.path.name}) has changed. "
-            "Upload the original, and the project opens."
-        )
-    return video
-
-
 @contextmanager
-def _told(shelf: Shelf) -> Iterator[None]:
+def _told(shelf: Shelf, *more: Path) -> Iterator[None]:
     """Keep the server's folders out of what is said about a project file."""
     try:
         yield
     except ProjectError as error:
-        raise ProjectError(words_for(error, [shelf.folder])) from error
+        raise ProjectError(words_for(error, [shelf.folder, *more])) from error
 
 
 @contextmanager

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from diffpose.errors import DiffPoseError, InputError, ProjectError
+from diffpose.errors import DiffPoseError, InputError, ProjectError, VideoError
+from diffpose.names import parse_video_id, resolve_within
 from diffpose.poses import VideoInfo
+from diffpose.review.foreign import import_project
 from diffpose.review.library import (
     SUFFIX,
     ProjectInfo,
@@ -22,7 +26,9 @@ from diffpose.review.library import (
     rename_project,
     restore_project,
 )
+from diffpose.review.opening import explained_os
 from diffpose.review.store import Store
+from diffpose.video.decode import Video
 
 VIDEOS = "videos"
 """Folder below the projects, for videos that were uploaded."""
@@ -56,14 +62,14 @@ class Shelf:
         Raises:
             InputError: There is none of that name.
         """
-        for info in self.projects():
-            if info.path.stem == project:
-                return info.path
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            if path.stem == project and path.is_file():
+                return path
         raise InputError("There is no such project any more; choose another of the list.")
 
     def create(self, name: str, video: VideoInfo) -> Store:
         """A project for a video; one of this video that nobody has worked on is taken again."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        _make(self.folder)
         idle = self._untouched(video)
         if idle is not None:
             return idle
@@ -101,7 +107,7 @@ class Shelf:
         The file names its videos but not where they lie on this machine.
         """
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        _make(folder)
         with Store(self.path(project), read_only=True) as store:
             target = folder / f"{_file_name(store.name)}{SUFFIX}"
             store.copy_to(target)
@@ -111,22 +117,44 @@ class Shelf:
             copy.checkpoint()
         return target
 
-    def take_in(self, upload: Path) -> str:
-        """Add a project file that came from elsewhere; the name of its file.
+    def take_in(self, upload: Path, *, cancelled: Callable[[], bool] = lambda: False) -> str:
+        """Add what a project file from elsewhere holds; the name of the new file.
 
         Raises:
-            ProjectError: It is damaged, newer, or no project file.
+            ProjectError: It is damaged, newer, too large, or no project file.
+            CancelledError: ``cancelled`` said so.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with Store(upload, read_only=True) as store:
-            name = store.name
-        target = create_project(self.folder, name)
-        target.close()
-        shutil.move(upload, target.path)
-        return target.path.stem
+        _make(self.folder)
+        made = import_project(upload, self.folder, keep_places=self._anywhere, cancelled=cancelled)
+        return made.stem
 
-    def find_video(self, store: Store) -> VideoInfo:
-        """The project's video where it lies now; known places are searched by content.
+    def open_video(self, store: Store, known: VideoInfo | None = None) -> Video:
+        """One of the project's videos where it lies now, its content compared.
+
+        Args:
+            store: The project.
+            known: The video as the project knows it; its first one if not given.
+
+        Raises:
+            ProjectError: It is nowhere to be found, or has changed.
+        """
+        found = self.find_video(store, known)
+        try:
+            video = Video(found.path)
+        except VideoError as error:
+            raise ProjectError(
+                f"The video of {store.name} ({found.path.name}) cannot be read: {error}"
+            ) from error
+        if video.info.video_id != found.video_id:
+            video.close()
+            raise ProjectError(
+                f"The video of {store.name} ({found.path.name}) has changed. "
+                "Upload the original, and the project opens."
+            )
+        return video
+
+    def find_video(self, store: Store, known: VideoInfo | None = None) -> VideoInfo:
+        """A project's video where it seems to lie now; only `open_video` looks at its content.
 
         Raises:
             ProjectError: It is nowhere to be found.
@@ -134,11 +162,10 @@ class Shelf:
         videos = store.videos()
         if not videos:
             raise ProjectError(f"The project {store.name} has no video yet.")
-        video = videos[0]
-        if self._may_open(video.path) and video.path.is_file():
+        video = known or videos[0]
+        if _is_file(video.path) and self._may_open(video.path):
             return video
-        kept = (self.folder / VIDEOS).glob(f"{video.video_id}.*")
-        for path in (*kept, *self._lent.glob(video.path.name)):
+        for path in self._places_of(video):
             found = replace(video, path=path)
             store.relink(video.video_id, found)
             return found
@@ -147,17 +174,27 @@ class Shelf:
             "Upload it, and the project opens."
         )
 
+    def _places_of(self, video: VideoInfo) -> Iterator[Path]:
+        """Where it may lie: among the uploads by its content, among the examples by its name."""
+        folder, video_id = self.folder / VIDEOS, parse_video_id(video.video_id)
+        for path in sorted(folder.glob(f"{video_id}.*")):
+            yield resolve_within(folder, path.name)
+        with suppress(InputError):  # no name of an example
+            example = resolve_within(self._lent, video.path.name)
+            if _is_file(example):
+                yield example
+
     def adopt(self, store: Store, video: VideoInfo) -> None:
         """Link a project to its video, which was uploaded again."""
         known = store.videos()[0].video_id
         store.relink(known, replace(video, path=self._kept(video)))
 
     def _may_open(self, path: Path) -> bool:
-        inside = any(
+        inside = self._anywhere or any(
             path.resolve().is_relative_to(folder.resolve())
             for folder in (self.folder / VIDEOS, self._lent)
         )
-        return path.is_absolute() and (self._anywhere or inside)
+        return path.is_absolute() and inside
 
     def _untouched(self, video: VideoInfo) -> Store | None:
         for info in self.projects():
@@ -174,10 +211,21 @@ class Shelf:
         if video.path.is_relative_to(self._lent):
             return video.path
         folder = self.folder / VIDEOS
-        folder.mkdir(parents=True, exist_ok=True)
-        target = folder / f"{video.video_id}{video.path.suffix}"
-        if not target.exists():
-            shutil.copyfile(video.path, target)
+        target = resolve_within(folder, f"{parse_video_id(video.video_id)}{video.path.suffix}")
+        if target.exists():
+            return target
+        part = folder / f".{target.name}.{secrets.token_hex(4)}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(video.path, part)
+            part.replace(target)
+        except OSError as error:
+            raise ProjectError(
+                f"The video could not be kept with its project ({error.strerror}); free some space."
+            ) from error
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
         return target
 
 
@@ -196,6 +244,18 @@ def words_for(error: DiffPoseError, folders: Iterable[Path]) -> str:
 def is_project_file(path: Path) -> bool:
     """By its name."""
     return path.suffix == SUFFIX
+
+
+def _make(folder: Path) -> None:
+    with explained_os(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long, a folder that may not be entered
+        return False
 
 
 def _file_name(name: str) -> str:

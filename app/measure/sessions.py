@@ -19,6 +19,7 @@ from diffpose.errors import InputError, ProjectError
 from diffpose.formats.atomic import atomic_write
 from diffpose.formats.native import read_native
 from diffpose.kinematics import Measurements, measure
+from diffpose.names import parse_video_id, resolve_within
 from diffpose.poses import PoseSequence, VideoInfo
 from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
@@ -75,8 +76,11 @@ def second_choices(workspace: Workspace, session: Session) -> list[tuple[str, st
     for info in shelf.projects():
         if info.problem or info.path.stem == opened:
             continue
-        with Store(info.path, read_only=True) as store:
-            ids = store.track_ids()
+        try:
+            with Store(info.path, read_only=True) as store:
+                ids = store.track_ids()
+        except ProjectError:  # it has gone since it was listed
+            continue
         for track_id in ids:
             who = "" if len(ids) == 1 else f", {views.person_name(track_id).lower()}"
             choices.append((f"Project {info.name}{who}", f"project:{info.path.stem}:{track_id}"))
@@ -196,12 +200,14 @@ def _of_project(workspace: Workspace, session: Session, rest: str) -> Player:
         sequence = ReviewSession(store).reviewed(int(track)).poses
         name = f"{store.name}, {views.person_name(int(track)).lower()}"
         info = store.video_of(int(track))
+    clip = session.clip
+    if clip is not None and clip.info.video_id == info.video_id:
+        return Player(name, info, clip.num_frames, sequence, clip.frames_folder)
     try:
-        with Store(shelf.path(stem)) as store:
-            info = shelf.find_video(store)
+        with Store(shelf.path(stem)) as store, shelf.open_video(store, info) as video:
+            return _with_pictures(workspace, session, name, video, sequence)
     except ProjectError:
         return _without_pictures(name, info, sequence)
-    return _with_pictures(workspace, session, name, info, sequence)
 
 
 def _of_file(session: Session, path: Path) -> Player:
@@ -220,18 +226,17 @@ def _without_pictures(name: str, info: VideoInfo, sequence: PoseSequence) -> Pla
 
 
 def _with_pictures(
-    workspace: Workspace, session: Session, name: str, info: VideoInfo, sequence: PoseSequence
+    workspace: Workspace, session: Session, name: str, video: Video, sequence: PoseSequence
 ) -> Player:
-    clip = session.clip
-    if clip is not None and clip.info.video_id == info.video_id:
-        return Player(name, info, clip.num_frames, sequence, clip.frames_folder)
+    """With the pictures of a video whose content was compared; those of others go."""
+    info = video.info
     count = min(info.num_frames, workspace.settings.max_frames)
-    folder = _folder(session) / "frames" / info.video_id[:16]
-    if folder.parent.is_dir():
-        for other in set(folder.parent.iterdir()) - {folder}:
+    frames = _folder(session) / "frames"
+    folder = resolve_within(frames, parse_video_id(info.video_id)[:16])
+    if frames.is_dir():
+        for other in set(frames.iterdir()) - {folder}:
             shutil.rmtree(other, ignore_errors=True)
-    with Video(info.path) as video:
-        write_frames(video, folder, stop=count, max_side=_SIDE, quality=_QUALITY)
+    write_frames(video, folder, stop=count, max_side=_SIDE, quality=_QUALITY)
     return Player(name, info, count, sequence, folder)
 
 

@@ -25,6 +25,7 @@ from diffpose.formats.common import (
     to_json,
     to_json_numbers,
 )
+from diffpose.names import parse_video_id
 from diffpose.poses import FloatArray, Origin, PoseSequence, Provenance, VideoInfo
 from diffpose.skeleton import Skeleton
 
@@ -192,7 +193,7 @@ def _video(content: _StoredVideo) -> VideoInfo:
     return VideoInfo(
         # The name only, whatever the file says: a path of its choice is none of ours.
         path=Path(PurePosixPath(content["name"].replace("\\", "/")).name),
-        video_id=content["video_id"],
+        video_id=parse_video_id(content["video_id"]),
         width=content["width"],
         height=content["height"],
         times_s=times_s,

@@ -1,4 +1,7 @@
-"""Arrays and skeletons as the project file keeps them: little-endian bytes, and JSON."""
+"""Arrays and skeletons as the project file keeps them: little-endian bytes, and JSON.
+
+What is read is checked: shapes, ranges, finite numbers. Anything else is a `DamagedError`.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from diffpose.poses import PoseSequence, Track, VideoInfo
+from diffpose.names import is_plain_name, parse_video_id
+from diffpose.poses import Origin, PoseSequence, Track, VideoInfo
+from diffpose.review.limits import (
+    MAX_FRAMES,
+    MAX_KEYPOINTS,
+    MAX_NAME,
+    MAX_PATH,
+    MAX_PLACE,
+    MAX_SIDE,
+)
+from diffpose.review.rows import (
+    DamagedError,
+    damaged,
+    data,
+    fields,
+    from_json,
+    items,
+    number,
+    whole,
+)
+from diffpose.review.rows import text as text_of
 from diffpose.skeleton import Skeleton
 
 CHUNK_FRAMES = 512
@@ -21,6 +45,9 @@ _TYPES = {
     "covariance": "<f4",
     "origin": "u1",
 }
+_DETAILS = ("warnings", "names")
+_MAX_CONFIDENCE = 1e6  # of imported poses: not every program ends at 1
+_MAX_TIME_S = 1e9
 
 
 def split_chunks(sequence: PoseSequence) -> Iterator[tuple[int | bytes, ...]]:
@@ -32,19 +59,63 @@ def split_chunks(sequence: PoseSequence) -> Iterator[tuple[int | bytes, ...]]:
 
 
 def join_chunks(
-    skeleton: Skeleton, track_id: int, chunks: Sequence[Sequence[bytes]]
+    skeleton: Skeleton, track_id: int, chunks: Sequence[Sequence[object]]
 ) -> PoseSequence:
     """The sequence that `split_chunks` took apart; the chunks without their start, in order."""
     num = len(skeleton)
     shapes = {"keypoints": (num, 2), "confidence": (num,), "covariance": (num, 2, 2)}
     shapes |= {"origin": (num,), "frames": ()}
-    arrays = {
-        name: np.frombuffer(b"".join(chunk[index] for chunk in chunks), kind).reshape(
-            -1, *shapes[name]
-        )
-        for index, (name, kind) in enumerate(_TYPES.items())
-    }
+    arrays = {}
+    for index, (name, kind) in enumerate(_TYPES.items()):
+        unit = np.dtype(kind).itemsize * int(np.prod(shapes[name]))
+        parts = [data(chunk[index], f"poses ({name})", unit=unit) for chunk in chunks]
+        arrays[name] = np.frombuffer(b"".join(parts), kind).reshape(-1, *shapes[name])
+    if len({len(array) for array in arrays.values()}) > 1:
+        raise DamagedError("expected arrays of poses of one length, got several")
+    check_frames(arrays["frames"])
+    check_poses(arrays["keypoints"], arrays["covariance"], arrays["confidence"])
+    if arrays["origin"].size and arrays["origin"].max() > max(Origin):
+        raise damaged("a keypoint's origin", f"0 to {max(Origin):d}", int(arrays["origin"].max()))
     return PoseSequence(skeleton=skeleton, track_id=track_id, **arrays)
+
+
+def check_frames(frames: NDArray[np.integer]) -> None:
+    """Refuse frames that do not increase, or that no video has."""
+    if len(frames) and (frames[0] < 0 or frames[-1] >= MAX_FRAMES or (np.diff(frames) <= 0).any()):
+        raise DamagedError("expected increasing frames of a video")
+
+
+def check_in_video(frames: NDArray[np.integer], num_frames: int) -> None:
+    """Refuse frames that a video does not have; they increase."""
+    if len(frames) and frames[-1] >= num_frames:
+        raise damaged("the last frame of a track", f"at most {num_frames - 1}", int(frames[-1]))
+
+
+def check_poses(
+    keypoints: NDArray[Any], covariance: NDArray[Any], confidence: NDArray[Any]
+) -> None:
+    """Refuse numbers that are no places, spreads and beliefs; NaN is unknown and right.
+
+    Args:
+        keypoints: (..., 2) px.
+        covariance: (..., 2, 2) px^2.
+        confidence: (...).
+    """
+    if _beyond(keypoints, MAX_PLACE):
+        raise DamagedError(f"expected keypoints within {MAX_PLACE:.0f} pixels")
+    variances = covariance[..., (0, 1), (0, 1)]
+    if _beyond(covariance, MAX_PLACE**2) or (variances < 0).any():
+        raise DamagedError("expected covariances of keypoints")
+    if _beyond(confidence, _MAX_CONFIDENCE):
+        raise DamagedError("expected finite confidences")
+
+
+def _beyond(values: NDArray[Any], limit: float) -> bool:
+    """Whether anything is infinite or too large, NaN aside; without copies of large arrays."""
+    return bool(values.size) and not (
+        np.fmax.reduce(values, axis=None, initial=0) <= limit
+        and np.fmin.reduce(values, axis=None, initial=0) >= -limit
+    )
 
 
 def skeleton_to_json(skeleton: Skeleton) -> str:
@@ -52,15 +123,35 @@ def skeleton_to_json(skeleton: Skeleton) -> str:
     return json.dumps(asdict(skeleton))
 
 
-def skeleton_from_json(text: str) -> Skeleton:
+def skeleton_from_json(text: object) -> Skeleton:
     """The skeleton that `skeleton_to_json` wrote."""
-    values = json.loads(text)
-    return Skeleton(
-        name=values["name"],
-        keypoints=tuple(values["keypoints"]),
-        edges=tuple((a, b) for a, b in values["edges"]),
-        sigmas=tuple(values["sigmas"]),
-    )
+    names = ("name", "keypoints", "edges", "sigmas")
+    values = fields(from_json(text, "a skeleton"), "a skeleton", names)
+    keypoints = items(values["keypoints"], "keypoints", _name, most=MAX_KEYPOINTS)
+    if not keypoints or len(set(keypoints)) < len(keypoints):
+        raise damaged("keypoints", "different names", keypoints)
+    edges = items(values["edges"], "edges", _edge, most=MAX_KEYPOINTS**2)
+    if unknown := {name for edge in edges for name in edge} - set(keypoints):
+        raise damaged("the ends of edges", "keypoints", unknown)
+    sigmas = items(values["sigmas"], "sigmas", _sigma, most=MAX_KEYPOINTS)
+    if len(sigmas) != len(keypoints):
+        raise damaged("sigmas", "one for each keypoint", sigmas)
+    return Skeleton(_name(values["name"], "a skeleton"), keypoints, edges, sigmas)
+
+
+def _name(value: object, what: str) -> str:
+    return text_of(value, what, longest=MAX_NAME, empty=False)
+
+
+def _sigma(value: object, what: str) -> float:
+    return number(value, what, least=0)
+
+
+def _edge(value: object, what: str) -> tuple[str, str]:
+    ends = items(value, what, _name, most=2)
+    if len(ends) != 2:
+        raise damaged(what, "pairs of keypoints", value)
+    return ends[0], ends[1]
 
 
 def pack_boxes(track: Track) -> bytes:
@@ -69,10 +160,14 @@ def pack_boxes(track: Track) -> bytes:
     return table.astype("<f8").tobytes()
 
 
-def unpack_boxes(track_id: int, data: bytes) -> Track:
+def unpack_boxes(track_id: int, packed: object) -> Track:
     """The track that `pack_boxes` wrote."""
-    table = np.frombuffer(data, "<f8").reshape(-1, 6)
-    return Track(track_id, table[:, 0].astype(np.int32), table[:, 1:5], table[:, 5])
+    table = np.frombuffer(data(packed, "boxes", unit=48), "<f8").reshape(-1, 6)
+    if not (np.abs(table) <= MAX_FRAMES).all() or (table[:, 0] != np.floor(table[:, 0])).any():
+        raise DamagedError("expected boxes of finite numbers")
+    frames = table[:, 0].astype(np.int32)
+    check_frames(frames)
+    return Track(track_id, frames, table[:, 1:5], table[:, 5])
 
 
 def video_to_row(info: VideoInfo) -> tuple[str | int | bytes, ...]:
@@ -83,16 +178,39 @@ def video_to_row(info: VideoInfo) -> tuple[str | int | bytes, ...]:
     return (*place, info.width, info.height, times_s, json.dumps(details))
 
 
-def video_from_row(row: Sequence[Any]) -> VideoInfo:
+def video_from_row(row: Sequence[object]) -> VideoInfo:
     """The video that `video_to_row` wrote."""
     video_id, path, width, height, times_s, details = row
-    more = json.loads(details)
+    more = fields(from_json(details, "a video's details"), "a video's details", _DETAILS)
+    times = np.frombuffer(data(times_s, "times of frames", unit=8), "<f8")
+    if len(times) > MAX_FRAMES or not (np.abs(times) <= _MAX_TIME_S).all():
+        raise DamagedError(f"expected finite times of at most {MAX_FRAMES} frames")
+    names = items(more["names"], "names of pictures", _picture_name, most=MAX_FRAMES)
+    if names and len(names) != len(times):
+        raise damaged("names of pictures", f"{len(times)} names", names)
     return VideoInfo(
-        path=Path(path),
-        video_id=video_id,
-        width=width,
-        height=height,
-        times_s=np.frombuffer(times_s, "<f8"),
-        warnings=tuple(more["warnings"]),
-        names=tuple(more["names"]),
+        path=Path(_path(path)),
+        video_id=parse_video_id(video_id),
+        width=whole(width, "a video's width", least=1, most=MAX_SIDE),
+        height=whole(height, "a video's height", least=1, most=MAX_SIDE),
+        times_s=times,
+        warnings=items(more["warnings"], "warnings", _warning, most=1000),
+        names=names,
     )
+
+
+def _path(value: object) -> str:
+    path = text_of(value, "a video's path", longest=MAX_PATH)
+    if any(len(part.encode("utf-8")) > 255 for part in path.split("/")):
+        raise damaged("a video's path", "names of at most 255 bytes", path)
+    return path
+
+
+def _picture_name(value: object, what: str) -> str:
+    if not is_plain_name(value):
+        raise damaged(what, "file names without folders", value)
+    return str(value)
+
+
+def _warning(value: object, what: str) -> str:
+    return text_of(value, what, longest=10_000)

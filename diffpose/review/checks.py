@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from diffpose.errors import CorrectionError
 from diffpose.poses import VideoInfo
+from diffpose.review.blobs import check_poses
 from diffpose.review.corrections import ReviewedTrack
 from diffpose.review.events import (
+    REASONS,
     AcceptSuggestion,
     Action,
     Confirm,
@@ -19,17 +21,20 @@ from diffpose.review.events import (
     Move,
     MoveBody,
     OutOfFrame,
+    Redo,
     SetPose,
     Show,
     Swap,
     Unconfirm,
+    Undo,
     Visibility,
     frames_of,
 )
+from diffpose.review.limits import MAX_PLACE
+from diffpose.review.rows import DamagedError, damaged
 from diffpose.review.suggestions import Suggestion
 from diffpose.skeleton import Skeleton
 
-REASONS = ("alternative", "copy", "import")
 _WORDS: dict[type, str] = {
     Move: "moved {name} in {where}",
     Hide: "called {name} occluded in {where}",
@@ -63,6 +68,50 @@ def check_action(action: Action, reviewed: ReviewedTrack, video: VideoInfo) -> N
         _check_pose(action, reviewed.poses.skeleton)
     if isinstance(action, AcceptSuggestion):
         check_suggestion(action, reviewed, action.track_id)
+
+
+def check_stored(action: Action, skeleton: Skeleton, num_frames: int) -> None:
+    """Refuse an action of a log that the poses of its track cannot be folded with.
+
+    `check_action` lets none of these into a log; a file may hold anything.
+
+    Args:
+        action: From a project file.
+        skeleton: Of the action's track.
+        num_frames: Of the track's video.
+
+    Raises:
+        DamagedError: A keypoint, frame, place or shape that the track does not have.
+    """
+    if isinstance(action, Undo | Redo):
+        return
+    frames, num = frames_of(action), len(skeleton)
+    if isinstance(action, CopyPrevious):
+        frames = action.frame, action.from_frame
+    elif isinstance(action, Swap):
+        frames = action.first, action.last
+    if frames and not (min(frames) >= 0 and max(frames) < num_frames):
+        raise damaged("the frames of an action", f"0 to {num_frames - 1}", frames)
+    if isinstance(action, Move | Visibility) and not 0 <= action.keypoint < num:
+        raise damaged("the keypoint of an action", f"0 to {num - 1}", action.keypoint)
+    place = getattr(action, "xy", getattr(action, "shift_xy", (0.0, 0.0)))
+    if max(map(abs, place)) > MAX_PLACE:
+        raise damaged("the place of an action", f"at most {MAX_PLACE:.0f} px", place)
+    if isinstance(action, AcceptSuggestion):
+        count = len(action.frames)
+        _check_shape(action.keypoints, (count, num, 2))
+        _check_shape(action.covariance, (count, num, 2, 2))
+        _check_shape(action.confidence, (count, num))
+        check_poses(action.keypoints, action.covariance, action.confidence)
+    elif isinstance(action, MoveBody | CopyPrevious | SetPose) and action.keypoints is not None:
+        _check_shape(action.keypoints, (num, 2))
+        if not (np.isnan(action.keypoints) | (np.abs(action.keypoints) <= MAX_PLACE)).all():
+            raise DamagedError(f"expected the poses of an action within {MAX_PLACE:.0f} px")
+
+
+def _check_shape(array: NDArray[np.float32], shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise damaged("the shape of an action's pose", str(shape), array.shape)
 
 
 def check_suggestion(

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from diffpose.errors import ProjectError
-from diffpose.review.migrations import Clock, copy_database, explained, open_project
+from diffpose.errors import InputError, ProjectError
+from diffpose.review.migrations import Clock, rolled_back
+from diffpose.review.opening import (
+    Budget,
+    copy_database,
+    explained,
+    explained_os,
+    open_project,
+    size_of,
+)
+
+_ROW_BYTES = 4  # that a row takes at least
 
 
 class Database:
@@ -26,7 +36,16 @@ class Database:
         self._path = path
         self._lock = threading.RLock()
         self._connection = open_project(path, read_only=read_only, clock=clock)
-        self._file = None if read_only else os.stat(path)
+        with explained(path), explained_os(path):
+            pages, of_bytes = (
+                int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("page_count", "page_size")
+            )
+            log = path.with_name(path.name + "-wal")
+            files = [] if read_only else [path, *([log] if log.exists() else [])]
+            self._files = {file: os.stat(file) for file in files}
+        self._budget = Budget(self._connection, lambda: max(size_of(path), pages * of_bytes))
+        self._budget.lift()
 
     def close(self) -> None:
         """Close the file."""
@@ -48,13 +67,9 @@ class Database:
                 return
             self._refuse_unwritable()
             self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with rolled_back(self._connection):
                 yield
                 self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
 
     @property
     def writing(self) -> bool:
@@ -78,14 +93,24 @@ class Database:
 
     def all(self, sql: str, *values: Any) -> list[Any]:
         """The rows of an answer."""
-        with self._lock, explained(self._path):
-            return self._connection.execute(sql, values).fetchall()
+        with self._lock, explained(self._path), self._budget.reading() as left:
+            return list(bounded(self._connection.execute(sql, values), left, self._path))
+
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """A block that parses what was read; what cannot be parsed is damage of this file."""
+        try:
+            yield
+        except InputError as error:
+            raise ProjectError(
+                f"{self._path} is damaged: a part of it cannot be read ({error}); use a copy of it."
+            ) from error
 
     def copy_to(self, target: Path) -> None:
         """Write the whole file to another, consistently even while others write."""
         if target.exists():
             raise ProjectError(f"{target} exists already; choose another name for the copy.")
-        with self._lock, explained(target):
+        with self._lock, explained(target), explained_os(target):
             copy_database(self._connection, target)
 
     def checkpoint(self) -> None:
@@ -94,16 +119,29 @@ class Database:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _refuse_unwritable(self) -> None:
-        if self._file is None:
+        if not self._files:
             raise ProjectError(
                 f"{self._path} is open read-only: nothing was written; copy the project to edit it."
             )
-        try:
-            there = os.path.samestat(self._file, os.stat(self._path))
-        except FileNotFoundError:
-            there = False
-        if not there:
+        for file, state in self._files.items():
+            try:
+                there = os.path.samestat(state, os.stat(file))
+            except FileNotFoundError:
+                there = False
+            if not there:
+                # Without the log beside it, what is written would not outlive this program.
+                raise ProjectError(
+                    f"{file} was deleted, moved or replaced: nothing was written; "
+                    f"open the project again."
+                )
+
+
+def bounded(rows: Iterable[Any], left: int, path: Path) -> Iterator[Any]:
+    """The rows of an answer, as long as the file can hold them."""
+    for row in rows:
+        left -= _ROW_BYTES + sum(len(value) for value in row if isinstance(value, str | bytes))
+        if left < 0:
             raise ProjectError(
-                f"{self._path} was deleted, moved or replaced: nothing was written; "
-                f"open the project again."
+                f"{path} is damaged: it gives more than a file of its size holds; use a copy."
             )
+        yield row

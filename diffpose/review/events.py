@@ -7,6 +7,8 @@ the track's skeleton; positions are video pixels, pixel centres at integers.
 from __future__ import annotations
 
 import base64
+import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffpose.errors import CorrectionError
+from diffpose.review.limits import MAX_FRAMES
 from diffpose.skeleton import Skeleton
 
 Array = NDArray[np.float32]
@@ -181,8 +184,12 @@ _KINDS: dict[str, type] = {
     "redo": Redo,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+_FIELDS = {kind: tuple(item.name for item in fields(kind)) for kind in _NAMES}
 _VISIBILITY = ("hide", "out_of_frame", "show")
 _ARRAYS = ("keypoints", "covariance", "confidence")
+REASONS = ("alternative", "copy", "import")
+"""Why a `SetPose` was made."""
+_LONGEST_REASON = 300  # of letters about what is wrong
 
 
 @dataclass(frozen=True)
@@ -214,13 +221,13 @@ def kind_of(action: Action) -> str:
 def to_dict(action: Action) -> dict[str, Any]:
     """JSON values, with 'kind'; `from_dict` gives every number back bit for bit."""
     result: dict[str, Any] = {"kind": kind_of(action)}
-    for item in fields(action):
-        value = getattr(action, item.name)
-        if item.name in _ARRAYS:
+    for name in _FIELDS[type(action)]:
+        value = getattr(action, name)
+        if name in _ARRAYS:
             value = None if value is None else _pack(value)
         elif isinstance(value, tuple):
             value = [_plain(number) for number in value]
-        result[item.name] = _plain(value)
+        result[name] = _plain(value)
     return result
 
 
@@ -238,44 +245,62 @@ def from_dict(data: Mapping[str, Any], skeleton: Skeleton | None = None) -> Acti
         skeleton: Lets 'keypoint' be a name.
     """
     kind = data.get("kind") if isinstance(data, Mapping) else None
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise CorrectionError(
-            f"Expected a correction of kind {', '.join(_KINDS)}, got {kind!r}; correct its 'kind'."
+            f"Expected a correction of kind {', '.join(_KINDS)}, got {reprlib.repr(kind)}; "
+            "correct its 'kind'."
         )
-    known = {item.name for item in fields(_KINDS[kind])}
+    known = _FIELDS[_KINDS[kind]]
     given = {name: value for name, value in data.items() if name != "kind"}
     if kind in _VISIBILITY and "frame" in given and "frames" not in given:
         given["frames"] = [given.pop("frame")]
-    if unknown := sorted(set(given) - known):
+    if unknown := [reprlib.repr(name)[1:-1] for name in given if name not in known]:
         raise CorrectionError(
             f"A correction of kind {kind!r} has {', '.join(sorted(known))}; "
-            f"it does not have {', '.join(unknown)}."
+            f"it does not have {', '.join(sorted(unknown)[:5])}."
         )
     try:
         values = {name: _parse(name, value, skeleton) for name, value in given.items()}
         return _KINDS[kind](**values)
-    except (TypeError, ValueError, KeyError) as error:
-        raise CorrectionError(f"A correction of kind {kind!r} cannot be read: {error}.") from error
+    except (TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
+        raise CorrectionError(
+            f"A correction of kind {kind!r} cannot be read: {str(error)[:_LONGEST_REASON]}."
+        ) from error
 
 
 def _parse(name: str, value: Any, skeleton: Skeleton | None) -> Any:
     if name in _ARRAYS:
         return None if value is None else _unpack(value)
     if name in ("xy", "shift_xy"):
-        x, y = value
-        return float(x), float(y)
+        x, y = (_finite(name, number) for number in _list(name, value, most=2))
+        return x, y
     if name == "frames":
-        return tuple(_integer(name, frame) for frame in value)
+        return tuple(_integer(name, frame) for frame in _list(name, value, most=MAX_FRAMES))
     if name == "reason":
-        return str(value)
+        if not isinstance(value, str) or value not in REASONS:
+            raise ValueError(f"expected a reason among {', '.join(REASONS)}")
+        return value
     if name == "keypoint" and isinstance(value, str) and skeleton is not None:
         return skeleton.index(value)
     return _integer(name, value)
 
 
+def _list(name: str, value: Any, *, most: int) -> Sequence[Any]:
+    if not isinstance(value, list | tuple) or len(value) > most:
+        raise ValueError(f"expected a list as {name!r}, got {reprlib.repr(value)}")
+    return value
+
+
+def _finite(name: str, value: Any) -> float:
+    if isinstance(value, bool | str) or not math.isfinite(number := float(value)):
+        raise ValueError(f"expected finite numbers as {name!r}, got {reprlib.repr(value)}")
+    return number
+
+
 def _integer(name: str, value: Any) -> int:
-    if isinstance(value, bool) or int(value) != value:
-        raise ValueError(f"expected a whole number for {name!r}, got {value!r}")
+    whole = not isinstance(value, bool | str) and abs(value) < 2**63 and int(value) == value
+    if not whole:
+        raise ValueError(f"expected a whole number for {name!r}, got {reprlib.repr(value)}")
     return int(value)
 
 
@@ -289,7 +314,10 @@ def _unpack(value: Any) -> Array:
         raw = base64.b64decode(value["f4"], validate=True)
         array = np.frombuffer(raw, "<f4").reshape(value["shape"]).astype(np.float32)
     else:
-        array = np.array(value, dtype=np.float32)  # null becomes NaN
+        array = np.array(_list("arrays", value, most=MAX_FRAMES), dtype=np.float64)
+        if (np.abs(array) > np.finfo(np.float32).max).any():  # infinite, too; null becomes NaN
+            raise ValueError("expected finite numbers or null in arrays")
+        array = array.astype(np.float32)
     array.setflags(write=False)
     return array
 

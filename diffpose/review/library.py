@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from diffpose.errors import DiffPoseError, ProjectError
+from diffpose.review.limits import MAX_NAME
 from diffpose.review.migrations import Clock, utc_now
+from diffpose.review.opening import PART, explained_os, remove_database, unfinished_name
 from diffpose.review.store import Store
 
 SUFFIX = ".diffpose"
 TRASH = "trash"  # folder beside the projects; what is deleted lies in it until somebody empties it
+_HALF_MADE = re.compile(
+    rf"(\.[0-9a-f]{{16}}|.*{re.escape(SUFFIX)}){re.escape(PART)}(-wal|-shm|-journal)?"
+)
+_STALE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -39,25 +48,26 @@ class ProjectInfo:
 
 
 def list_projects(folder: Path | str) -> list[ProjectInfo]:
-    """The projects of a folder, last changed first; those that cannot be read say why."""
-    paths = sorted(Path(folder).glob(f"*{SUFFIX}"))
-    found = [_describe(path) for path in paths if path.is_file()]
-    return sorted(found, key=lambda info: (-info.changed_at.timestamp(), info.name))
+    """The projects of a folder, last changed first; those that cannot be read say why.
+
+    What killed programs left half made in the folder is deleted.
+    """
+    folder = Path(folder)
+    _tidy(folder)
+    found = [_describe(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    listed = [info for info in found if info is not None]
+    return sorted(listed, key=lambda info: (-info.changed_at.timestamp(), info.name))
 
 
 def create_project(folder: Path | str, name: str, *, clock: Clock = utc_now) -> Store:
     """An empty project, open; two projects may have one name, their files differ."""
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ProjectError(f"The folder {folder} does not exist; create it first.")
-    path = _free_path(folder, _checked(name))
-    try:
-        path.touch(exist_ok=False)  # keeps the name for us
-    except OSError as error:
-        raise ProjectError(f"The folder {folder} cannot be written: {error.strerror}.") from error
-    store = Store(path, clock=clock)
-    store.rename(name)
-    return store
+    with unfinished(folder, name) as path:
+        with Store(path, clock=clock) as store:
+            store.rename(name)
+            store.checkpoint()
+        made = publish(path, folder, name)
+    return Store(made, clock=clock)
 
 
 def rename_project(path: Path | str, name: str, *, clock: Clock = utc_now) -> None:
@@ -69,11 +79,13 @@ def rename_project(path: Path | str, name: str, *, clock: Clock = utc_now) -> No
 def copy_project(path: Path | str, name: str, *, clock: Clock = utc_now) -> Path:
     """A copy under another name in the same folder, also of a project that is open."""
     path = Path(path)
-    copy = _free_path(path.parent, _checked(name))
-    with Store(path, clock=clock, read_only=True) as store:
-        store.copy_to(copy)
-    rename_project(copy, name, clock=clock)
-    return copy
+    with unfinished(path.parent, name) as copy:
+        with Store(path, clock=clock, read_only=True) as store:
+            store.copy_to(copy)
+        with Store(copy, clock=clock) as made:
+            made.rename(_checked(name))
+            made.checkpoint()
+        return publish(copy, path.parent, name)
 
 
 def delete_project(path: Path | str, *, clock: Clock = utc_now) -> Path:
@@ -86,8 +98,9 @@ def delete_project(path: Path | str, *, clock: Clock = utc_now) -> Path:
         if not path.is_file():
             raise  # a damaged file can still be thrown away
     trash = path.parent / TRASH
-    trash.mkdir(exist_ok=True)
-    return _move(path, _free_path(trash, path.stem))
+    with explained_os(path):
+        trash.mkdir(exist_ok=True)
+        return _move(path, _free_path(trash, path.stem))
 
 
 def list_trash(folder: Path | str) -> list[ProjectInfo]:
@@ -100,7 +113,38 @@ def restore_project(path: Path | str) -> Path:
     path = Path(path)
     if path.parent.name != TRASH or not path.is_file():
         raise ProjectError(f"There is no deleted project {path}; choose one of the trash folder.")
-    return _move(path, _free_path(path.parent.parent, path.stem))
+    with explained_os(path):
+        return _move(path, _free_path(path.parent.parent, path.stem))
+
+
+@contextmanager
+def unfinished(folder: Path, name: str) -> Iterator[Path]:
+    """A path for a project that is being made; `publish` gives it its name once it is whole.
+
+    The projects of the folder do not show it, and nothing of it stays if the block raises.
+
+    Raises:
+        ProjectError: The name is empty, or the folder is not there or cannot be written.
+    """
+    _checked(name)
+    if not folder.is_dir():
+        raise ProjectError(f"The folder {folder} does not exist; create it first.")
+    path = unfinished_name(folder)
+    try:
+        with explained_os(folder):
+            yield path
+    finally:
+        remove_database(path)
+
+
+def publish(made: Path, folder: Path, name: str) -> Path:
+    """Move a project that is whole and closed to a file of the folder that nobody has."""
+    while True:
+        path = _free_path(folder, name)
+        with suppress(FileExistsError):  # another one was quicker
+            path.touch(exist_ok=False)
+            made.replace(path)
+            return path
 
 
 def files_of(path: Path) -> list[Path]:
@@ -109,10 +153,14 @@ def files_of(path: Path) -> list[Path]:
     return [file for file in (path, *beside) if file.exists()]
 
 
-def _describe(path: Path) -> ProjectInfo:
-    changed = [file.stat().st_mtime for file in files_of(path)]
-    changed_at = datetime.fromtimestamp(max(changed), UTC)
+def _describe(path: Path) -> ProjectInfo | None:
+    """A line of the list; None if the file went meanwhile."""
+    changed_at = datetime.fromtimestamp(0, UTC)
     try:
+        if not path.is_file():
+            return None
+        changed = max(file.stat().st_mtime for file in files_of(path))
+        changed_at = datetime.fromtimestamp(changed, UTC)
         with Store(path, read_only=True) as store:
             return ProjectInfo(
                 path=path,
@@ -122,8 +170,22 @@ def _describe(path: Path) -> ProjectInfo:
                 num_videos=len(store.videos()),
                 num_tracks=len(store.track_ids()),
             )
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        problem = f"{path.name} cannot be read ({error.strerror}); check who may read it."
     except DiffPoseError as error:
-        return ProjectInfo(path, path.stem, changed_at, problem=str(error))
+        problem = str(error)
+    return ProjectInfo(path, path.stem, changed_at, problem=problem)
+
+
+def _tidy(folder: Path) -> None:
+    """Delete what programs that were killed left half made, an hour after they last wrote to it."""
+    oldest_s = time.time() - _STALE_S
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _HALF_MADE.fullmatch(path.name) and path.stat().st_mtime < oldest_s:
+                path.unlink(missing_ok=True)
 
 
 def _existing(path: Path | str, clock: Clock) -> Store:
@@ -133,8 +195,10 @@ def _existing(path: Path | str, clock: Clock) -> Store:
 
 
 def _checked(name: str) -> str:
-    if not name.strip():
-        raise ProjectError("A project needs a name; got an empty one.")
+    if not 0 < len(name.strip()) <= MAX_NAME:
+        raise ProjectError(
+            f"A project needs a name of at most {MAX_NAME} letters; got {len(name.strip())}."
+        )
     return name.strip()
 
 

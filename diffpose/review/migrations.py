@@ -1,4 +1,4 @@
-"""The schema of a project file, step by step, and how a file is opened.
+"""The schema of a project file, step by step.
 
 `STEPS` only ever grows. Every step runs in one transaction together with the record that it ran,
 so a file is always at exactly one version.
@@ -6,19 +6,12 @@ so a file is always at exactly one version.
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
-
-from diffpose.errors import ProjectError
 
 APPLICATION_ID = 0x44504F53  # 'DPOS', in the file's header
-BUSY_MS = 5000
 
 STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -100,159 +93,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def open_project(path: Path, *, read_only: bool, clock: Clock) -> sqlite3.Connection:
-    """Open a project file at the current schema; a new one is made where there is none.
-
-    Raises:
-        ProjectError: The file is missing (read-only), damaged, newer, of another program, or its
-            folder cannot be written.
-    """
-    if read_only and not path.is_file():
-        raise ProjectError(f"There is no project file {path}; choose another.")
-    if not path.parent.is_dir():
-        raise ProjectError(f"The folder {path.parent} does not exist; create it first.")
-    with explained(path):
-        return _open_read_only(path, clock) if read_only else _open_writable(path, clock)
-
-
-def copy_database(source: sqlite3.Connection, target: Path) -> None:
-    """Write a whole project to a file that is not there yet; all of it or no file."""
-    unfinished = target.with_name(target.name + ".part")
-    unfinished.unlink(missing_ok=True)
-    try:
-        copy = sqlite3.connect(unfinished)
-        try:
-            source.backup(copy)
-        finally:
-            copy.close()
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into sentences about the project file."""
+def rolled_back(connection: sqlite3.Connection) -> Iterator[None]:
+    """A transaction that ends with the block; SQLite may have ended it already."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
-        raise ProjectError(_sentence(path, error)) from error
-    except OverflowError as error:
-        raise ProjectError(f"A number is too large for {path}; nothing was written.") from error
-
-
-def _sentence(path: Path, error: sqlite3.DatabaseError) -> str:
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return f"The disk is full: nothing was written to {path}; free some space and repeat."
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return f"Another program keeps {path} locked: nothing was written; repeat in a moment."
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
-        return f"{path} or its folder cannot be written; open the project read-only or copy it."
-    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-        return f"{path} is damaged or no project file ({error}); use a copy of it."
-    return f"{path} cannot be used: {error}; nothing was written."
-
-
-def _open_writable(path: Path, clock: Clock) -> sqlite3.Connection:
-    connection = _connect(path.absolute().as_uri() + "?mode=rwc")
-    try:
-        version = _version(connection, path)
-        if version:
-            _refuse_damage(connection, path)
-        _write_ahead(connection)
-        connection.execute("PRAGMA synchronous = FULL")
-        migrate(connection, clock=clock, name=path.stem)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Switch to the write-ahead log; for this alone SQLite does not wait for others itself."""
-    for _ in range(BUSY_MS // 10):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF != sqlite3.SQLITE_BUSY:
-                raise
-            time.sleep(0.01)
-    connection.execute("PRAGMA journal_mode = WAL")
-
-
-def _open_read_only(path: Path, clock: Clock) -> sqlite3.Connection:
-    connection = _connect(path.absolute().as_uri() + "?mode=ro")
-    try:
-        version = _version(connection, path)
-    except sqlite3.OperationalError:
-        # A folder where SQLite cannot keep its shared memory beside the file.
-        connection.close()
-        return _in_memory(path, clock)
-    except BaseException:
-        connection.close()
-        raise
-    if version == len(STEPS):
-        return connection
-    connection.close()
-    return _in_memory(path, clock)
-
-
-def _in_memory(path: Path, clock: Clock) -> sqlite3.Connection:
-    """A copy at the current schema; the file, and what a crash left beside it, stay as they are."""
-    memory = _connect(":memory:")
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / path.name
-        shutil.copyfile(path, copy)
-        log = path.with_name(path.name + "-wal")
-        if log.exists():
-            shutil.copyfile(log, copy.with_name(log.name))
-        source = _connect(copy.as_uri())
-        try:
-            _version(source, path)
-            source.backup(memory)
-        finally:
-            source.close()
-    migrate(memory, clock=clock, name=path.stem)
-    return memory
-
-
-def _connect(address: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        address, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000
-    )
-    connection.execute("PRAGMA foreign_keys = ON")
-    # A project may come from a stranger: its schema must not call functions.
-    connection.execute("PRAGMA trusted_schema = OFF")
-    return connection
-
-
-def _version(connection: sqlite3.Connection, path: Path) -> int:
-    # One look: between two of them another process may have made the project.
-    connection.execute("BEGIN")
-    try:
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        application = int(connection.execute("PRAGMA application_id").fetchone()[0])
-        tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
     finally:
-        connection.execute("ROLLBACK")
-    if tables and application != APPLICATION_ID:
-        raise ProjectError(f"{path} is a database of another program; choose a project file.")
-    if version > len(STEPS):
-        raise ProjectError(
-            f"{path} was written by a newer DiffPose (schema {version}, this one knows "
-            f"{len(STEPS)}); update DiffPose to open it."
-        )
-    return version
-
-
-def _refuse_damage(connection: sqlite3.Connection, path: Path) -> None:
-    problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if problem != "ok":
-        raise ProjectError(
-            f"{path} is damaged ({problem}); open it read-only to see what is left, or use a copy."
-        )
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def migrate(
@@ -261,7 +109,7 @@ def migrate(
     """Bring a file to schema ``target``; a new one gets its ``name``."""
     for number, (description, statements) in enumerate(STEPS[:target], start=1):
         connection.execute("BEGIN IMMEDIATE")
-        try:
+        with rolled_back(connection):
             # Asked inside the transaction: another process may be opening the same file.
             done = int(connection.execute("PRAGMA user_version").fetchone()[0])
             if done < number:
@@ -277,6 +125,3 @@ def migrate(
                 )
                 connection.execute(f"PRAGMA user_version = {number}")
             connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from diffpose.poses import Provenance
 from diffpose.review.database import Database
 from diffpose.review.migrations import Clock
+from diffpose.review.rows import (
+    damaged,
+    data,
+    fields,
+    from_json,
+    number,
+    provenance_from_json,
+    text,
+    whole,
+)
+
+_TRACK = re.compile(r"[0-9]{1,10}")
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,28 @@ class AdaptedModel:
         return f"Adapted to this project{gain}: held-out error {before:.1f} → {after:.1f} px"
 
 
+def model_from_row(row: Sequence[Any]) -> AdaptedModel:
+    """The model of a row: name, base, tensors, report, earlier.
+
+    Raises:
+        DamagedError: Something of it is no part of a model.
+    """
+    name, base, tensors, report, earlier = row
+    measured = fields(from_json(report, "a model's report"), "a model's report")
+    for key in {"before_px", "after_px"} & measured.keys():
+        number(measured[key], "a model's report")
+    before = fields(from_json(earlier, "earlier poses"), "earlier poses")
+    if not all(_TRACK.fullmatch(track) for track in before):
+        raise damaged("earlier poses", "numbers of tracks", list(before))
+    return AdaptedModel(
+        name=text(name, "a model's name"),
+        base=text(base, "a model's weights"),
+        tensors=data(tensors, "a model's tensors", unit=1),
+        report=measured,
+        earlier={int(track): whole(at, "earlier poses") for track, at in before.items()},
+    )
+
+
 class Models:
     """The models of one project; part of its `Store`."""
 
@@ -52,8 +87,9 @@ class Models:
             "SELECT revision, provenance FROM predictions WHERE track_id = ? ORDER BY revision",
             track_id,
         )
-        made = ((int(revision), json.loads(text)) for revision, text in rows)
-        return {revision: values["weights"] if values else "" for revision, values in made}
+        with self._database.readable():
+            made = [(whole(rev, "a revision"), provenance_from_json(kept)) for rev, kept in rows]
+        return {revision: found.weights if found else "" for revision, found in made}
 
     def provenance(self, track_id: int, revision: int) -> Provenance | None:
         """How a track's predictions of a revision were made."""
@@ -61,15 +97,16 @@ class Models:
             "SELECT provenance FROM predictions WHERE track_id = ? AND revision = ?",
             track_id, revision,
         )  # fmt: skip
-        values = json.loads(row[0])
-        return Provenance(**values) if values else None
+        with self._database.readable():
+            return provenance_from_json(row[0])
 
     def in_force(self) -> str:
         """The name of the adapted tensors in force, without reading them; empty for none."""
         rows = self._database.all(
             "SELECT name FROM adaptations WHERE in_force = 1 ORDER BY adaptation_id DESC LIMIT 1"
         )
-        return str(rows[0][0]) if rows else ""
+        with self._database.readable():
+            return text(rows[0][0], "a model's name") if rows else ""
 
     def adapted(self) -> AdaptedModel | None:
         """The adapted tensors in force; None if the model is used as it is shipped."""
@@ -79,9 +116,8 @@ class Models:
         )
         if not rows:
             return None
-        name, base, tensors, report, earlier = rows[0]
-        revisions = {int(track): int(revision) for track, revision in json.loads(earlier).items()}
-        return AdaptedModel(name, base, bytes(tensors), json.loads(report), revisions)
+        with self._database.readable():
+            return model_from_row(rows[0])
 
     def adapt(self, model: AdaptedModel) -> None:
         """Put adapted tensors in force; those before them are kept, but no longer in force."""

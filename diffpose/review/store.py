@@ -8,14 +8,14 @@ and events get the next revision of the project.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import reprlib
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from diffpose.errors import CorrectionError, ProjectError, StaleRevisionError
+from diffpose.names import parse_video_id
 from diffpose.poses import PoseSequence, Provenance, Track, VideoInfo
 from diffpose.review.blobs import (
     join_chunks,
@@ -33,15 +33,17 @@ from diffpose.review.events import (
     Event,
     Redo,
     Undo,
-    from_dict,
     kind_of,
     needs_the_prediction,
     to_dict,
     touched_since,
     undo_stacks,
 )
+from diffpose.review.limits import MAX_EVENTS, MAX_NAME, MAX_PATH
+from diffpose.review.log import event_from_row
 from diffpose.review.migrations import Clock, utc_now
 from diffpose.review.models import Models
+from diffpose.review.rows import from_json, moment, provenance_from_json, text, whole
 
 
 class Store:
@@ -79,29 +81,36 @@ class Store:
     @property
     def name(self) -> str:
         """The project's name."""
-        return str(self._database.one("SELECT name FROM project")[0])
+        row = self._database.one("SELECT name FROM project")
+        with self._database.readable():
+            return text(row[0], "the project's name")
 
     @property
     def created_at(self) -> datetime:
         """When the project was made."""
-        return datetime.fromisoformat(self._database.one("SELECT created_at FROM project")[0])
+        row = self._database.one("SELECT created_at FROM project")
+        with self._database.readable():
+            return moment(row[0], "the project's date")
 
     @property
     def revision(self) -> int:
         """Increases by one with every event and every set of predictions, by whomever."""
-        return int(self._database.one("SELECT revision FROM project")[0])
+        row = self._database.one("SELECT revision FROM project")
+        with self._database.readable():
+            return whole(row[0], "the project's revision")
 
     def rename(self, name: str) -> None:
         """Give the project another name; its file keeps its own."""
-        if not name.strip():
-            raise ProjectError("A project needs a name; got an empty one.")
+        if not 0 < len(name.strip()) <= MAX_NAME:
+            raise ProjectError(f"A project needs a name of 1 to {MAX_NAME} letters.")
         with self._database.transaction():
             self._database.execute("UPDATE project SET name = ?", (name.strip(),))
 
     def setting(self, key: str, default: Any = None) -> Any:
         """A value kept by `set_setting`."""
         rows = self._database.all("SELECT value FROM settings WHERE key = ?", key)
-        return json.loads(rows[0][0]) if rows else default
+        with self._database.readable():
+            return from_json(rows[0][0], "a setting", finite=False) if rows else default
 
     def set_setting(self, key: str, value: Any) -> None:
         """Keep a JSON value under a name."""
@@ -113,7 +122,12 @@ class Store:
             )
 
     def add_video(self, info: VideoInfo) -> None:
-        """Make a video known, or update where it lies."""
+        """Make a video known, or update where it lies.
+
+        Raises:
+            FormatError: Its id is not one that probing a video gives.
+        """
+        parse_video_id(info.video_id)
         with self._database.transaction():
             self._database.execute(
                 "INSERT INTO videos VALUES (?, ?, ?, ?, ?, ?) "
@@ -145,7 +159,7 @@ class Store:
     def track_ids(self) -> list[int]:
         """Tracks that have predictions, increasing."""
         rows = self._database.all("SELECT DISTINCT track_id FROM predictions ORDER BY track_id")
-        return [int(row[0]) for row in rows]
+        return self._whole(rows, "a track", most=2**31 - 1)
 
     def video_of(self, track_id: int) -> VideoInfo:
         """The video that a track belongs to."""
@@ -157,7 +171,8 @@ class Store:
     def boxes_of(self, track_id: int) -> Track | None:
         """The person's boxes, if they were given."""
         rows = self._database.all("SELECT boxes FROM tracks WHERE track_id = ?", track_id)
-        return unpack_boxes(track_id, rows[0][0]) if rows and rows[0][0] else None
+        with self._database.readable():
+            return unpack_boxes(track_id, rows[0][0]) if rows and rows[0][0] else None
 
     def add_predictions(
         self,
@@ -212,7 +227,7 @@ class Store:
         rows = self._database.all(
             "SELECT revision FROM predictions WHERE track_id = ? ORDER BY revision", track_id
         )
-        return [int(row[0]) for row in rows]
+        return self._whole(rows, "a revision")
 
     def predictions(self, track_id: int, revision: int | None = None) -> PoseSequence:
         """What the model said of a track: lastly, or in one of `prediction_revisions`."""
@@ -223,7 +238,7 @@ class Store:
         if chosen not in known:
             raise ProjectError(
                 f"The project has no predictions of track {track_id} at revision {chosen}; "
-                f"it has {known}."
+                f"it has {reprlib.repr(known)}."
             )
         where = "WHERE track_id = ? AND revision = ?"
         skeleton = self._database.one(
@@ -234,7 +249,7 @@ class Store:
             f"FROM prediction_chunks {where} ORDER BY start",
             track_id, chosen,
         )  # fmt: skip
-        with self._readable():
+        with self._database.readable():
             return join_chunks(skeleton_from_json(skeleton), track_id, chunks)
 
     def provenance(self, track_id: int) -> Provenance | None:
@@ -243,8 +258,8 @@ class Store:
             "SELECT provenance FROM predictions WHERE track_id = ? ORDER BY revision DESC",
             track_id,
         )
-        values = json.loads(row[0])
-        return Provenance(**values) if values else None
+        with self._database.readable():
+            return provenance_from_json(row[0])
 
     def append(
         self,
@@ -307,19 +322,20 @@ class Store:
             where, values = where + " AND track_id = ?", [after, track_id]
         rows = self._database.all(
             "SELECT event_id, revision, author, made_at, action, tab FROM events "
-            f"WHERE {where} ORDER BY event_id",
+            f"WHERE {where} ORDER BY event_id LIMIT {MAX_EVENTS + 1}",
             *values,
         )
         # What is not yet written may never be: its id would then be another event's.
         known = dict(self._actions) if self._database.writing else self._actions
-        with self._readable():
-            for row in rows:
-                if row[0] not in known:
-                    known[row[0]] = from_dict(json.loads(row[4]))
-            return [
-                Event(n, revision, who, datetime.fromisoformat(when), known[n], tab)
-                for n, revision, who, when, _, tab in rows
-            ]
+        if len(rows) > MAX_EVENTS:
+            raise ProjectError(
+                f"{self.path} has more than the {MAX_EVENTS} actions that a project "
+                "may have; divide the work among several projects."
+            )
+        with self._database.readable():
+            log = [event_from_row(row, known.get(row[0])) for row in rows]
+        known.update((event.event_id, event.action) for event in log)
+        return log
 
     def record_export(self, path: Path | str, *, file_format: str) -> None:
         """Note that the present revision was exported."""
@@ -333,7 +349,16 @@ class Store:
         """Exports so far: revision, made_at, format and path of each."""
         names = ("revision", "made_at", "format", "path")
         rows = self._database.all(f"SELECT {', '.join(names)} FROM exports ORDER BY export_id")
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        with self._database.readable():
+            return [
+                {
+                    "revision": whole(revision, "a revision"),
+                    "made_at": moment(made_at, "an export's date").isoformat(),
+                    "format": text(kind, "an export's format"),
+                    "path": text(path, "an export's path", longest=MAX_PATH),
+                }
+                for revision, made_at, kind, path in rows
+            ]
 
     def copy_to(self, path: Path | str) -> None:
         """Write the whole project to another file, consistently even while others write."""
@@ -366,6 +391,12 @@ class Store:
         now = made_at or self._clock()
         if action.track_id not in self.track_ids():
             raise self._no_track(action.track_id)
+        (count,) = self._database.one("SELECT max(event_id) FROM events")
+        if count is not None and count >= MAX_EVENTS:
+            raise ProjectError(
+                f"The project has {MAX_EVENTS} actions, as many as it may: nothing was written; "
+                "divide the work among several projects."
+            )
         revision = self._next_revision()
         event_id = self._database.execute(
             "INSERT INTO events (revision, track_id, author, made_at, kind, action, tab) "
@@ -377,23 +408,19 @@ class Store:
         )  # fmt: skip
         return Event(event_id, revision, author, now, action, tab)
 
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
-            yield
-        except (ValueError, TypeError, KeyError) as error:
-            raise ProjectError(
-                f"{self.path} is damaged: a part of it cannot be read ({error}); use a copy of it."
-            ) from error
+    def _whole(self, rows: list[Any], what: str, *, most: int = 2**63 - 1) -> list[int]:
+        with self._database.readable():
+            return [whole(row[0], what, most=most) for row in rows]
 
     def _videos(self, chosen: str, *values: Any) -> list[VideoInfo]:
         columns = "v.video_id, v.path, v.width, v.height, v.times_s, v.details"
         rows = self._database.all(f"SELECT {columns} FROM videos v {chosen}", *values)
-        with self._readable():
+        with self._database.readable():
             return [video_from_row(row) for row in rows]
 
     def _no_track(self, track_id: int) -> ProjectError:
-        return ProjectError(f"The project has no track {track_id}; it has {self.track_ids()}.")
+        known = reprlib.repr(self.track_ids())
+        return ProjectError(f"The project has no track {track_id}; it has {known}.")
 
     def _next_revision(self) -> int:
         self._database.execute("UPDATE project SET revision = revision + 1")

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from diffpose.errors import ProjectError
 from diffpose.poses import PoseSequence, VideoInfo
+from diffpose.review.blobs import check_in_video
+from diffpose.review.checks import check_stored
 from diffpose.review.corrections import Folding, ReviewedTrack, with_sides_only
 from diffpose.review.events import (
     Action,
@@ -22,6 +24,7 @@ from diffpose.review.events import (
     Unconfirm,
     active,
 )
+from diffpose.review.rows import DamagedError
 
 
 class LoadedTrack:
@@ -51,15 +54,30 @@ class LoadedTrack:
         self._events: list[Event] = []
         self._folding = Folding(predictions)
         self._reviewed: ReviewedTrack | None = None
+        self._check(())
         self.extend(events)
 
     def extend(self, events: Iterable[Event]) -> None:
         """Follow later events; those of other tracks change nothing."""
         mine = [e for e in events if e.action.track_id == self.predictions.track_id]
         if mine:
+            self._check(mine)
             self._events += mine
             self._folding.extend(mine)
             self._reviewed = None
+
+    def _check(self, events: Iterable[Event]) -> None:
+        """Refuse what a file holds that is not of this track and its video."""
+        skeleton, count = self.predictions.skeleton, self.video.num_frames
+        try:
+            check_in_video(self.predictions.frames, count)
+            for event in events:
+                check_stored(event.action, skeleton, count)
+        except DamagedError as error:
+            raise ProjectError(
+                f"The project is damaged: track {self.predictions.track_id} cannot be read "
+                f"({error}); use a copy of it."
+            ) from error
 
     def reviewed(self) -> ReviewedTrack:
         """The track as it stands; the same object until an event changes it."""

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import sqlite3
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from app.desk import handlers as desk_handlers
 from app.handlers import open_example, open_upload
 from app.measure import handlers, sessions
 from app.measure.handlers import Choices
-from diffpose.errors import InputError
+from diffpose.errors import InputError, ProjectError
 from diffpose.formats.exporting import EXPORT_FORMATS
 from diffpose.kinematics import Event, Measurements
 from diffpose.poses import SamplingConfig
@@ -69,6 +70,49 @@ def test_a_project_of_another_video_brings_its_pictures_and_poses(figures: Any, 
     # The next comparison leaves no files behind.
     sessions.players_view(session, [first, None], 0.0)
     assert len(list((session.folder / "compared").glob("*.json"))) == 1
+
+
+def compared_with(figures: Any, tmp_path: Path, change: str) -> Any:
+    """A session with another clip, compared with a project that somebody has changed."""
+    with_poses(figures).close_desk()
+    (file,) = figures.workspace.shelf("me").folder.glob("*.diffpose")
+    raw = sqlite3.connect(file, isolation_level=None)
+    raw.executescript(f"PRAGMA foreign_keys = OFF; {change}")
+    raw.close()
+    session = figures.workspace.open_session("other", owner="me")
+    finish(open_upload(figures.workspace, session, str(write_clip(tmp_path / "a.mp4", 12))))
+    finish(desk_handlers.find_poses(figures.workspace, session, SamplingConfig(2, 4, 0)))
+    return session, f"project:{file.stem}:0"
+
+
+@pytest.mark.parametrize("evil", ["/nowhere/x", "../../../x", ".."])
+def test_a_project_deletes_nothing_outside_its_folder(
+    figures: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evil: str
+):
+    change = f"UPDATE videos SET video_id = '{evil}'; UPDATE tracks SET video_id = '{evil}'"
+    session, key = compared_with(figures, tmp_path, change)
+    touched: list[Path] = []  # recorded, not done: this test must do no harm where it fails
+    monkeypatch.setattr("shutil.rmtree", lambda path, **_: touched.append(Path(path)))
+    monkeypatch.setattr(sessions, "write_frames", lambda _, folder, **__: touched.append(folder))
+
+    with pytest.raises(ProjectError, match="64 hexadecimal"):
+        sessions.find_second(figures.workspace, session, key, None, CHOICES)
+
+    assert touched == []
+
+
+@pytest.mark.parametrize("place", ["*", "../*", "Two people.mp4"])
+def test_a_video_of_other_content_is_not_shown(figures: Any, tmp_path: Path, place: str):
+    claimed = "c" * 64  # no video has it
+    change = f"UPDATE videos SET video_id = '{claimed}', path = '{place}'; "
+    session, key = compared_with(
+        figures, tmp_path, f"{change} UPDATE tracks SET video_id = '{claimed}'"
+    )
+
+    second = sessions.find_second(figures.workspace, session, key, None, CHOICES)
+
+    assert second.player is not None
+    assert second.player.folder is None
 
 
 def test_a_choice_that_is_gone_is_said(figures: Any):

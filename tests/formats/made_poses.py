@@ -14,7 +14,7 @@ def video(count, names=()):
     """A 640x480 video of ``count`` frames at 29.97 a second, or pictures with names."""
     return VideoInfo(
         path=Path("somewhere/run.mp4"),
-        video_id="ab" * 16,
+        video_id="ab" * 32,
         width=640,
         height=480,
         times_s=np.arange(count) / 29.97,

@@ -20,7 +20,7 @@ import os, sys
 from pathlib import Path
 from diffpose.review.events import Move
 from diffpose.review.store import Store
-from tests.review.review_objects import clock, die_before, predictions, project
+from tests.review.review_objects import VIDEO_ID, clock, die_before, predictions, project
 
 folder = Path(sys.argv[1])
 for number in range(1000):
@@ -34,7 +34,7 @@ for number in range(1000):
         os.write(child, b"a")
         store.undo()
         os.write(child, b"u")
-        store.add_predictions(predictions(seed=1), video_id="abc")
+        store.add_predictions(predictions(seed=1), video_id=VIDEO_ID)
         os.write(child, b"p")
         store.append(Move(0, 5, 1, (3, 4)))
         os.write(child, b"b")

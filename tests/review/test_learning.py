@@ -1,5 +1,7 @@
 """Laws of the refit: right statements stay, wrong ones are mended, an undo undoes it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,7 +47,8 @@ def corrected(poses, truth, rows):
         if far[row].any():
             events.append(("a", SetPose(0, row, placed, "import")))
         events.append(("a", Confirm(0, (row,))))
-    return LoadedTrack(poses, video=VIDEO, revision=0, events=log_of(events))
+    video = replace(VIDEO, times_s=np.arange(len(poses)) / 25)
+    return LoadedTrack(poses, video=video, revision=0, events=log_of(events))
 
 
 def held(poses, truth, calibration):

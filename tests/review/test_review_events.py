@@ -98,3 +98,26 @@ def test_a_new_action_ends_redo_of_its_author_only():
     assert [e.event_id for e in undo_stacks(log, "b")[1]] == [2]
     assert [type(e.action) for e in log] == [Move, Move, Undo, Undo, Move]
     assert isinstance(log_of([("a", move), ("a", "undo"), ("a", "redo")])[-1].action, Redo)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"kind": ["move"]}, {"kind": {}}, {"kind": "\ud800"},
+        {"kind": "move", "track_id": 0, "frame": 1, "keypoint": 1, "xy": [float("nan"), 1]},
+        {"kind": "move", "track_id": 0, "frame": 1, "keypoint": 1, "xy": [10**400, 1]},
+        {"kind": "move", "track_id": 0, "frame": 1, "keypoint": 1, "xy": "12"},
+        {"kind": "move", "track_id": float("inf"), "frame": 1, "keypoint": 1, "xy": [1, 1]},
+        {"kind": "move", "track_id": 0, "frame": 2**70, "keypoint": 1, "xy": [1, 1]},
+        {"kind": "hide", "track_id": 0, "frames": "12", "keypoint": 1},
+        {"kind": "set_pose", "track_id": 0, "frame": 1, "keypoints": [[10**400, 1]]},
+        {"kind": "set_pose", "track_id": 0, "frame": 1, "keypoints": [[1e300, 1]]},
+        {"kind": "set_pose", "track_id": 0, "frame": 1, "keypoints": {"shape": [9], "f4": "AA"}},
+        {"kind": "set_pose", "track_id": 0, "frame": 1, "keypoints": [], "reason": ["import"]},
+    ],
+)  # fmt: skip
+def test_values_that_no_action_has_end_in_a_sentence(data):
+    with pytest.raises(CorrectionError) as caught:
+        from_dict(data)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500

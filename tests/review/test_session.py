@@ -404,7 +404,7 @@ def test_exported_sequences_are_folded(tmp_path):
 
 def test_an_empty_project_says_that_it_has_no_poses(tmp_path):
     with Store(tmp_path / "a.diffpose", clock=clock) as store:
-        store.add_video(VideoInfo(VIDEO.path, "abc", 4, 4, np.zeros(1)))
+        store.add_video(VideoInfo(VIDEO.path, VIDEO.video_id, 4, 4, np.zeros(1)))
 
         with pytest.raises(ProjectError, match="no poses yet"):
             _ = ReviewSession(store).skeleton

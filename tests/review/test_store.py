@@ -16,8 +16,9 @@ from diffpose.review.corrections import fold
 from diffpose.review.events import Confirm, Hide, Move, Swap, to_dict
 from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
-from tests.review.review_objects import VIDEO, K, clock, predictions, project, same
+from tests.review.review_objects import VIDEO, VIDEO_ID, K, clock, predictions, project, same
 
+OTHER_ID = "def".rjust(64, "0")
 MOVE = Move(0, 4, 1, (10.25, 20.5))
 
 
@@ -38,7 +39,9 @@ def test_everything_is_there_after_opening_again(tmp_path):
     with project(tmp_path / "a.diffpose") as store:
         store.rename("Ada walks")
         store.append(MOVE, author="ada", tab="t1")
-        store.add_predictions(predictions(seed=1), video_id="abc", boxes=boxes, provenance=made_by)
+        store.add_predictions(
+            predictions(seed=1), video_id=VIDEO_ID, boxes=boxes, provenance=made_by
+        )
         store.set_setting("target_px", 5)
         store.record_export("out.csv", file_format="csv")
 
@@ -138,7 +141,7 @@ def test_a_page_is_never_in_its_own_way(tmp_path):
 def test_new_predictions_hinder_only_what_was_said_of_the_old_ones(tmp_path):
     with project(tmp_path / "a.diffpose") as store:
         seen = store.revision
-        store.add_predictions(predictions(seed=1), video_id="abc")
+        store.add_predictions(predictions(seed=1), video_id=VIDEO_ID)
 
         store.append(MOVE, seen)
         with pytest.raises(StaleRevisionError):
@@ -152,10 +155,10 @@ def test_a_revision_from_the_future_is_refused(tmp_path):
 
 def test_a_track_belongs_to_one_video(tmp_path):
     with project(tmp_path / "a.diffpose") as store:
-        store.add_video(VideoInfo(Path("other.mp4"), "def", 64, 48, np.arange(3) / 25))
+        store.add_video(VideoInfo(Path("other.mp4"), OTHER_ID, 64, 48, np.arange(3) / 25))
 
         with pytest.raises(ProjectError, match="another video"):
-            store.add_predictions(predictions(), video_id="def")
+            store.add_predictions(predictions(), video_id=OTHER_ID)
         with pytest.raises(ProjectError, match="no track 5"):
             store.video_of(5)
         with pytest.raises(ProjectError, match="no track 5"):
@@ -166,14 +169,14 @@ def test_a_track_belongs_to_one_video(tmp_path):
 
 def test_a_moved_video_is_found_again_by_its_content(tmp_path):
     with project(tmp_path / "a.diffpose") as store:
-        moved = VideoInfo(Path("new/place.mp4"), "abc", 640, 480, VIDEO.times_s)
-        changed = VideoInfo(Path("clip.mp4"), "other", 640, 480, VIDEO.times_s)
+        moved = VideoInfo(Path("new/place.mp4"), VIDEO_ID, 640, 480, VIDEO.times_s)
+        changed = VideoInfo(Path("clip.mp4"), OTHER_ID, 640, 480, VIDEO.times_s)
 
         with pytest.raises(ProjectError, match=r"content differs from clip\.mp4"):
-            store.relink("abc", changed)
+            store.relink(VIDEO_ID, changed)
         with pytest.raises(ProjectError, match="no video"):
             store.relink("xyz", changed)
-        store.relink("abc", moved)
+        store.relink(VIDEO_ID, moved)
 
         assert store.video_of(0).path == Path("new/place.mp4")
         assert len(store.videos()) == 1
@@ -290,7 +293,7 @@ def test_a_full_disk_acknowledges_nothing_and_keeps_the_project(tmp_path):
         store._database.all(f"PRAGMA max_page_count = {pages}")
 
         with pytest.raises(ProjectError, match="disk is full: nothing was written"):
-            store.add_predictions(predictions(seed=1, count=600), video_id="abc")
+            store.add_predictions(predictions(seed=1, count=600), video_id=VIDEO_ID)
 
         assert store.revision == 2
         assert store.prediction_revisions(0) == [1]
@@ -410,3 +413,38 @@ def test_a_new_file_opened_twice_at_once_is_made_once(tmp_path):
     assert stores[0]._database.all("SELECT count(*) FROM migrations") == [(len(migrations.STEPS),)]
     for store in stores:
         store.close()
+
+
+def test_without_its_log_beside_it_a_project_acknowledges_nothing_and_loses_nothing(tmp_path):
+    path = tmp_path / "a.diffpose"
+    with project(path) as store:
+        store.append(MOVE)
+        path.with_name(path.name + "-wal").unlink()
+
+        with pytest.raises(ProjectError, match="wal was deleted"):
+            store.append(MOVE)
+
+    with Store(path, clock=clock) as store:
+        assert [e.action for e in store.events()] == [MOVE]
+
+
+def test_a_transaction_that_sqlite_has_ended_itself_tells_what_was_wrong(tmp_path):
+    raw = sqlite3.connect(tmp_path / "a.diffpose", isolation_level=None)
+    raw.execute("BEGIN")
+
+    def fail():
+        with migrations.rolled_back(raw):
+            raw.execute("ROLLBACK")
+            raise ProjectError("the true reason")
+
+    with pytest.raises(ProjectError, match="the true reason"):
+        fail()
+    raw.close()
+
+
+def test_text_that_cannot_be_written_is_told(tmp_path):
+    with project(tmp_path / "a.diffpose") as store:
+        for act in (lambda: store.rename("\ud800"), lambda: store.append(MOVE, author="\ud800")):
+            with pytest.raises(ProjectError, match="broken letters"):
+                act()
+        assert store.revision == 1
