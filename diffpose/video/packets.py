@@ -84,7 +84,8 @@ def scan_packets(path: Path, most: int) -> Packets:
         suspicious |= bool(errors) or bool(stated) or len(set(known)) < len(ticks)
         if len(ticks) > limit:
             is_cut = True
-            ticks = sorted(known)[:limit] if len(known) == len(ticks) else ticks[:limit]
+            ticks = [*sorted(known)] if len(known) == len(ticks) else ticks
+            ticks = ticks[:limit]
             last = max((tick for tick in ticks if tick is not None), default=0)
             keys = [key for key in keys if key <= last]
         return Packets(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.stream import VideoStream
 
 CONTAINERS = {
     "mp4": "libx264", "mkv": "libx264", "ts": "libx264", "flv": "libx264", "avi": "mpeg4",
@@ -24,6 +25,7 @@ def made(path: Path, kind: str, *, count: int = 16, size: tuple[int, int] = (48,
     with av.open(str(path), "w") as container:
         codec = CONTAINERS[kind]
         stream = container.add_stream(codec, rate=25, options={"threads": "1"})
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.gop_size = width, height, 4
         stream.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
         for number in range(count):
