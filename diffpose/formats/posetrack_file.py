@@ -7,7 +7,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import Field, StringConstraints
 from typing_extensions import TypedDict
 
-from diffpose.checked import Index, Known, Number, Text, Whole
+from diffpose.checked import Index, Known, Name, Number, Text, Whole
 
 _Picture = Annotated[Text, StringConstraints(min_length=1, max_length=4096)]
 _Id = Annotated[int, Field(ge=0, lt=2**53)]
@@ -46,7 +46,7 @@ class Person2018(TypedDict):
 class Category2018(TypedDict):
     """Which keypoints, in which order."""
 
-    keypoints: NotRequired[Annotated[list[Text], Field(max_length=1000)]]
+    keypoints: NotRequired[Annotated[list[Name], Field(max_length=1000)]]
 
 
 class File2018(TypedDict):

@@ -320,6 +320,7 @@ def _sequence(
         if link != NO_LINK:
             model = _rows(arrays["pred_points"], arrays["instances"][link], num)
             confidence[row] = np.where(placed, np.nan, np.clip(model["score"], 0, 1))
+    keypoints[~(np.abs(keypoints) <= np.finfo(np.float32).max)] = np.nan
     return PoseSequence(
         skeleton=foreign_skeleton(names),
         track_id=track_id,

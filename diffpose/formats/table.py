@@ -189,7 +189,9 @@ def _checked(table: pd.DataFrame, path: Path | str) -> pd.DataFrame:
     whole = keys.notna() & (keys == keys.round()) & (keys >= -(2**31)) & (keys < 2**31)
     if not whole.all(axis=None):
         raise FormatError(f"Expected whole numbers as track_id and frame in every row of {path}.")
-    if (table[numbers].abs() > np.finfo(np.float32).max).any(axis=None):
+    most = pd.Series(float(np.finfo(np.float32).max), index=numbers)
+    most[["sigma_x", "sigma_y"]] **= 0.5  # their squares are kept
+    if (table[numbers].abs() > most).any(axis=None):
         raise FormatError(f"Expected finite numbers, or empty cells, in every row of {path}.")
     return table
 

@@ -92,12 +92,14 @@ class Video:
         self._next = 0
         self._absent: set[int] = set()
         self._damaged: set[int] = set()
+        self._refused: set[int | None] = set()
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """One sentence for each loss: those found by probing, and those met while reading."""
         with self._lock:
             absent, damaged = sorted(self._absent), sorted(self._damaged)
+            refused = len(self._refused)
         said = list(self.info.warnings)
         if absent:
             where = span_words([float(t) for t in self.info.times_s[absent]])
@@ -108,6 +110,11 @@ class Video:
         if damaged and not self.info.warnings:
             where = span_words([float(t) for t in self.info.times_s[damaged]])
             said.append(damaged_words(len(damaged), where))
+        if refused and len(said) == 0:
+            said.append(
+                f"{refused} packet(s) could not be decoded; frames built upon them may show wrong "
+                "pictures, and others when they are read on their own."
+            )
         return tuple(said)
 
     def frame(self, index: int) -> Image:
@@ -178,7 +185,7 @@ class Video:
             for number in range(start, stop):
                 yield number, read_picture(self._picture_path(number))
             return
-        walk = _walk(self._path, self._frame_index(), start)
+        walk = _walk(self._path, self._frame_index(), start, self._refused)
         try:
             for number, picture, stands_in in walk:
                 if number >= start:
@@ -196,7 +203,7 @@ class Video:
         index = self._frame_index()
         if self._walk is None or not self._is_ahead(index, target):
             self._drop_walk()
-            self._walk = _walk(self._path, index, target)
+            self._walk = _walk(self._path, index, target, self._refused)
         for number, picture, stands_in in self._walk:
             self._note(number, picture, stands_in)
             self._remember(number, picture)
@@ -257,17 +264,18 @@ class Video:
         return np.ascontiguousarray(image, dtype=np.uint8)
 
 
-def _walk(path: Path, index: FrameIndex, start: int) -> Generator[_Step]:
+def _walk(path: Path, index: FrameIndex, start: int, refused: set[int | None]) -> Generator[_Step]:
     """Every frame from ``start`` on, exactly once, after those that had to be decoded before it.
 
     A frame of the index that does not come out of the decoder is stood in for by the one before.
+    ``refused`` receives the timestamps of packets that the decoder does not take.
     """
     last: VideoFrame | None = None
     expected = start
     # Seeking may land too late, or a frame may need more of the past: then begin earlier.
     for entry in index.entries_before(start):
         last = None
-        source = _decode_from(path, index, entry)
+        source = _decode_from(path, index, entry, refused)
         for number, picture in source:
             if number < expected:
                 last = picture
@@ -289,18 +297,19 @@ def _walk(path: Path, index: FrameIndex, start: int) -> Generator[_Step]:
 
 
 def _decode_from(
-    path: Path, index: FrameIndex, entry: int | None
+    path: Path, index: FrameIndex, entry: int | None, refused: set[int | None]
 ) -> Generator[tuple[int, VideoFrame]]:
     """Frames with their numbers, from a key frame on, or from the file's start."""
     with open_stream(path, threads=index.is_sound) as (container, stream):
         if entry is None:
-            pictures = _pictures(stream, read_packets(container, stream))
+            pictures = _pictures(stream, read_packets(container, stream), refused)
         else:
             try:
                 container.seek(entry, stream=stream)
             except LIBRARY_ERRORS:
                 return
-            pictures = _pictures_from_key(stream, read_packets(container, stream), entry)
+            packets = read_packets(container, stream)
+            pictures = _pictures_from_key(stream, packets, entry, refused)
         if index.ticks is None:
             yield from enumerate(pictures)
             return
@@ -313,20 +322,28 @@ def _decode_from(
                 yield number, picture
 
 
-def _pictures(stream: VideoStream, packets: Iterable[Packet[VideoStream]]) -> Iterator[VideoFrame]:
+def _pictures(
+    stream: VideoStream, packets: Iterable[Packet[VideoStream]], refused: set[int | None]
+) -> Iterator[VideoFrame]:
     for packet in packets:
-        yield from decode_packet(stream, packet) or ()
+        pictures = decode_packet(stream, packet)
+        if pictures is None:
+            refused.add(packet.pts)
+        yield from pictures or ()
 
 
 def _pictures_from_key(
-    stream: VideoStream, packets: Iterator[Packet[VideoStream]], entry: int
+    stream: VideoStream,
+    packets: Iterator[Packet[VideoStream]],
+    entry: int,
+    refused: set[int | None],
 ) -> Iterator[VideoFrame]:
     """Frames from a key frame at or before ``entry`` on; none if the seek has gone beyond it."""
     first = next((packet for packet in packets if packet.is_keyframe), None)
     if first is None or first.pts is None or first.pts > entry:
         return
     is_reached = False
-    for picture in _pictures(stream, chain([first], packets)):
+    for picture in _pictures(stream, chain([first], packets), refused):
         # Frames before the key frame may lack the frames they are built on.
         if picture.pts is None or picture.pts < first.pts:
             continue

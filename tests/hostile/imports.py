@@ -53,7 +53,7 @@ def mutated(content: bytes, kind: str, seed: int) -> bytes:
         elif action == 2:
             data[at] ^= 1 << rng.randrange(8)
         elif rng.random() < 0.1:
-            del data[at:]
+            del data[at + 1 :]
     return bytes(data)
 
 
@@ -61,15 +61,15 @@ def _cells(text: str, rng: random.Random) -> str:
     rows = [line.split(",") for line in text.splitlines()]
     for _ in range(rng.choice((1, 2, 8))):
         row = rng.choice(rows)
+        if not row:
+            continue
         action = rng.randrange(4)
         if action == 0:
             row.pop(rng.randrange(len(row)))
         elif action == 1:
-            row.insert(rng.randrange(len(row)), rng.choice(_CELLS))
+            row.insert(rng.randrange(len(row) + 1), rng.choice(_CELLS))
         elif action == 2:
             rows.insert(rng.randrange(len(rows)), list(rng.choice(rows)))
         if row:
             row[rng.randrange(len(row))] = rng.choice(_CELLS)
-        else:
-            rows.remove(row)
     return "\n".join(map(",".join, rows)) + "\n"

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -35,3 +37,11 @@ def obeys(read: Callable[[Path], object], path: Path) -> str:
     except Exception as error:
         return f"{type(error).__name__}: {error}"[:300]
     return ""
+
+
+def most_memory_kb() -> int:
+    """Of this process alone: what `getrusage` says may be the parent's, from before ``exec``."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])  # type: ignore[index]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import resource
 import signal
 import sys
 from pathlib import Path
@@ -13,14 +11,6 @@ from tests.hostile import running, videos
 
 HANG_S = 10
 MOST_KB = 2**20
-
-
-def most_memory_kb() -> int:
-    """Of this process alone: what `getrusage` says may be the parent's, from before ``exec``."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1])  # type: ignore[index]
 
 
 def read(path: Path) -> None:
@@ -45,7 +35,7 @@ def main(folder: Path, count: int) -> int:
         if words := running.obeys(read, path):
             broken.append(f"seed {seed} {kind}: {words}")
         signal.alarm(0)
-    used = most_memory_kb()
+    used = running.most_memory_kb()
     if used > MOST_KB:
         broken.append(f"memory reached {used // 1024} MB")
     print("\n".join(broken))
