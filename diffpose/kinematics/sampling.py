@@ -39,13 +39,13 @@ class ErrorModel:
         event_factor: The same for the times of extremes and crossings.
     """
 
-    scale: float = 1.1
-    constant_share: float = 0.23
-    wandering_share: float = 0.77
+    scale: float = 0.91
+    constant_share: float = 0.31
+    wandering_share: float = 0.69
     correlation_s: float = 0.12
     corrected_sd: float = 0.02
-    extreme_factor: float = 1.5
-    event_factor: float = 1.6
+    extreme_factor: float = 1.27
+    event_factor: float = 1.18
 
     def __post_init__(self) -> None:
         shares = (self.constant_share, self.wandering_share)
