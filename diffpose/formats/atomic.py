@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from diffpose.errors import InputError
+
+_STALE_S = 24 * 3600.0
 
 
 @contextmanager
@@ -28,6 +32,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} does not exist; create it or choose another.")
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    _clear_stale(path)
     try:
         yield temporary
         temporary.replace(path)
@@ -93,3 +98,12 @@ def staged_folder(folder: Path | str) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+
+
+def _clear_stale(path: Path) -> None:
+    """Delete what killed programs left of this file, a day after they last wrote to it."""
+    left = re.compile(rf"\.{re.escape(path.stem)}\.[0-9a-f]{{8}}{re.escape(path.suffix)}")
+    with suppress(OSError):
+        for file in path.parent.iterdir():
+            if left.fullmatch(file.name) and file.stat().st_mtime < time.time() - _STALE_S:
+                file.unlink(missing_ok=True)

@@ -32,6 +32,7 @@ __all__ = ["AdaptConfig", "Adapted", "Lesson", "adapt", "from_bytes", "to_bytes"
 MIN_FRAMES = 8
 """Corrected frames without which nothing could be told from chance."""
 
+_TYPES = {"torch.float16", "torch.bfloat16", "torch.float32", "torch.float64"}  # of tensors
 _CHECKS = 3  # numbers of steps that are compared
 
 
@@ -224,9 +225,12 @@ def from_bytes(data: bytes) -> dict[str, Tensor]:
         WeightsError: It is damaged.
     """
     try:
-        return dict(load(data))
-    except (SafetensorError, ValueError) as error:
+        tensors = dict(load(data))
+    except (SafetensorError, ValueError, KeyError) as error:  # KeyError: a type torch lacks
         raise WeightsError(f"The adapted tensors are damaged ({error}); adapt anew.") from None
+    if unusual := {str(t.dtype) for t in tensors.values()} - _TYPES:
+        raise WeightsError(f"The adapted tensors are damaged ({unusual}); adapt anew.")
+    return tensors
 
 
 def _interval(

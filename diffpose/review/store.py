@@ -83,7 +83,7 @@ class Store:
         """The project's name."""
         row = self._database.one("SELECT name FROM project")
         with self._database.readable():
-            return text(row[0], "the project's name")
+            return text(row[0], "the project's name", empty=False)
 
     @property
     def created_at(self) -> datetime:

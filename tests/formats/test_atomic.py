@@ -1,6 +1,7 @@
 """A failed write leaves the file of yesterday and nothing else."""
 
 import contextlib
+import os
 
 import pytest
 
@@ -97,3 +98,15 @@ def test_a_stage_that_fails_leaves_nothing_and_names_the_users_folder(tmp_path):
 def test_a_stage_in_a_folder_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(InputError, match="does not exist"), staged_folder(tmp_path / "no"):
         pass
+
+
+def test_what_a_killed_program_left_goes_with_the_next_write(tmp_path):
+    stale, new = tmp_path / ".out.0123abcd.json", tmp_path / ".out.0123abce.json"
+    others = [tmp_path / name for name in (".out.json", ".out.0123abcd.csv", ".in.0123abcd.json")]
+    for path in (stale, new, *others):
+        path.write_text("half")
+        os.utime(path, None if path == new else (0, 0))
+
+    atomic_write(tmp_path / "out.json", "whole")
+
+    assert set(tmp_path.iterdir()) == {tmp_path / "out.json", new, *others}

@@ -1,5 +1,7 @@
 """Laws of adapting: what may change, what is learnt, what a cancelled run leaves behind."""
 
+import json
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -145,3 +147,11 @@ def test_tensors_of_something_else_are_refused(adapted, estimator):
         with_tensors(estimator, {n: t * torch.nan for n, t in adapted.tensors.items()})
     with pytest.raises(WeightsError, match="damaged"):
         from_bytes(b"no tensors at all")
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E8M0", "C64", "BOOL"])
+def test_tensors_of_types_that_no_model_has_are_refused(kind):
+    size = 8 if kind == "C64" else 1
+    header = json.dumps({"a": {"dtype": kind, "shape": [1], "data_offsets": [0, size]}}).encode()
+    with pytest.raises(WeightsError, match="damaged"):
+        from_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
