@@ -83,10 +83,12 @@ def write_clip(path: Path, num_frames: int = NUM_FRAMES) -> Path:
 class FigureDetector:
     """Finds the red figure, and the blue one; only the first where ``people`` is 1."""
 
-    weights_hash = "figures"
-
     def __init__(self, people: int = 2) -> None:
         self.people = people
+
+    @property
+    def weights_hash(self) -> str:
+        return f"figures of {self.people}"
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         return [self._detect(picture) for picture in frames]
