@@ -71,6 +71,13 @@ def load_weights(path: Path) -> DiffPose:
             f"{path.name} was trained for other keypoints than skeleton {config.skeleton!r} has; "
             "choose weights made by this version of DiffPose."
         )
+    # Without memory first: a config of a few bytes may describe a network of terabytes.
+    try:
+        with torch.device("meta"):
+            expected = DiffPose(config).state_dict()
+    except (RuntimeError, ValueError, TypeError, ArithmeticError, IndexError) as error:
+        raise WeightsError(f"{path.name} describes no network ({said(error)}).") from None
+    _check_fit(expected, tensors, path.name)
     network = DiffPose(config)
     _fill(network, tensors, path.name)
     return network.eval()
@@ -147,6 +154,11 @@ def average_weights(first: Path, second: Path, *, share: float, output: Path) ->
 
 def _fill(network: DiffPose, tensors: Mapping[str, Tensor], name: str) -> None:
     expected = network.state_dict()
+    _check_fit(expected, tensors, name)
+    network.load_state_dict({key: value.to(expected[key].dtype) for key, value in tensors.items()})
+
+
+def _check_fit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], name: str) -> None:
     wrong = sorted(set(expected) ^ set(tensors)) + [
         key for key in expected if key in tensors and expected[key].shape != tensors[key].shape
     ]
@@ -155,7 +167,6 @@ def _fill(network: DiffPose, tensors: Mapping[str, Tensor], name: str) -> None:
             f"{name} does not fit its own config: {len(wrong)} tensors are missing, unknown or of "
             f"another shape, e.g. {wrong[0]}; choose weights made by this version of DiffPose."
         )
-    network.load_state_dict({key: value.to(expected[key].dtype) for key, value in tensors.items()})
 
 
 def load_vit_weights(network: DiffPose, path: Path) -> None:

@@ -92,6 +92,15 @@ def test_weights_that_do_not_fit_their_config_are_refused(saved):
         load_weights(saved)
 
 
+def test_a_config_of_terabytes_is_refused_before_it_takes_any(saved):
+    tensors, metadata = load_tensors(saved)
+    config = json.loads(metadata["config"]) | {"width": 2**24}
+    save_file(tensors, saved, metadata | {"config": json.dumps(config)})
+
+    with pytest.raises(WeightsError, match="does not fit its own config"):
+        load_weights(saved)
+
+
 def test_another_format_is_refused(saved):
     rewrite(saved, format="diffpose-weights-9")
 
