@@ -33,9 +33,8 @@ class NeighbourEvidence(nn.Module):
     def __init__(self, skeleton: Skeleton, *, num_frames: int, channels: int, width: int) -> None:
         super().__init__()
         self.width = width
-        mirror = torch.from_numpy(skeleton.mirror)
-        self._mirror = mirror.tolist()
-        paired = (mirror != torch.arange(len(mirror))).float()
+        self._mirror = skeleton.mirror.tolist()
+        paired = torch.tensor([float(other != own) for own, other in enumerate(self._mirror)])
         self.register_buffer("paired", paired[:, None, None, None], persistent=False)
         self.gather = nn.Conv2d(2 * num_frames, width, 5, padding=2)
         self.gate = nn.Conv2d(channels, len(skeleton) * width, 1)
