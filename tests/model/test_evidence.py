@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from diffpose.model.config import preset
 from diffpose.model.evidence import NeighbourEvidence
+from diffpose.model.network import DiffPose
 from diffpose.skeleton import COCO17
 
 FRAMES, SIDE = 3, 8
@@ -89,3 +91,13 @@ def test_what_a_still_cannot_tell_is_learned_from_the_neighbours():
     with torch.no_grad():
         right = answer(logits).flatten(2).argmax(-1) == true
     assert right.float().mean() > 0.9
+
+
+def test_a_network_can_be_described_without_memory():
+    with torch.device("meta"):
+        described = DiffPose(preset("base")).state_dict()
+    built = DiffPose(preset("base")).state_dict()
+
+    assert {name: value.shape for name, value in described.items()} == {
+        name: value.shape for name, value in built.items()
+    }
