@@ -15,12 +15,3 @@ def warn(words: str) -> None:
 def failure(words: str) -> gr.Error:
     """An error to raise, whose sentence is shown in a toast as text."""
     return gr.Error(escape(words), print_exception=False)
-
-
-def as_markdown(text: str) -> str:
-    """A name or sentence that stands in Markdown as it is.
-
-    >>> as_markdown("a_b <i>")
-    'a\\\\_b &lt;i&gt;'
-    """
-    return "".join(f"\\{c}" if c in "\\`*_{}[]()#+-.!|~" else escape(c) for c in text)

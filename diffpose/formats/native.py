@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NotRequired
 
 import numpy as np
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from diffpose.checked import Index, Name, Number, Plain, Single, Text, Whole, validate
@@ -25,7 +25,7 @@ from diffpose.formats.common import (
     to_json,
     to_json_numbers,
 )
-from diffpose.names import parse_video_id
+from diffpose.names import VideoId, parse_video_id
 from diffpose.poses import FloatArray, Origin, PoseSequence, Provenance, VideoInfo
 from diffpose.skeleton import Skeleton
 
@@ -122,13 +122,16 @@ def read_native(path: Path | str) -> NativePoses:
     return NativePoses(sequences, info, provenance, order)
 
 
-# A file's id of a video stands in the names of folders and files.
-_VideoId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+def _checked_id(value: str) -> VideoId:
+    try:
+        return parse_video_id(value)
+    except FormatError as error:
+        raise ValueError(str(error)) from None  # what a model reports with the field's name
 
 
 class _StoredVideo(TypedDict):
     name: Name
-    video_id: _VideoId
+    video_id: Annotated[str, AfterValidator(_checked_id)]
     width: Annotated[Index, Field(ge=1, le=2**16)]
     height: Annotated[Index, Field(ge=1, le=2**16)]
     warnings: list[Text]
@@ -193,7 +196,7 @@ def _video(content: _StoredVideo) -> VideoInfo:
     return VideoInfo(
         # The name only, whatever the file says: a path of its choice is none of ours.
         path=Path(PurePosixPath(content["name"].replace("\\", "/")).name),
-        video_id=parse_video_id(content["video_id"]),
+        video_id=content["video_id"],
         width=content["width"],
         height=content["height"],
         times_s=times_s,
@@ -219,7 +222,7 @@ def _skeleton(content: _StoredSkeleton) -> Skeleton:
         edges=tuple(content["edges"]),
         sigmas=tuple(content["sigmas"]),
     )
-    _ = skeleton.edge_indices  # an edge to no keypoint is told now
+    _ = skeleton.edge_indices  # an edge to no keypoint fails now
     return skeleton
 
 

@@ -11,7 +11,14 @@ import pytest
 
 from app.settings import Settings
 from app.workspace import Workspace
-from tests.app.figures import FigureDetector, FigureEstimator, Served, figure_models, write_clip
+from tests.app.figures import (
+    FigureDetector,
+    FigureEstimator,
+    Served,
+    figure_models,
+    serving,
+    write_clip,
+)
 
 CHROMIUM_FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -40,20 +47,9 @@ def figures(clip_path: Path, tmp_path: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def served(clip_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    from app.layout import build_app, launch
-
-    estimator, detector = FigureEstimator(), FigureDetector()
     settings = Settings(examples=clip_path.parent, work=tmp_path_factory.mktemp("work"))
-    with Workspace(
-        settings,
-        load_estimator=lambda _: estimator,
-        load_finder=lambda *_: detector,
-        desk_models=figure_models,
-    ) as workspace:
-        page = build_app(workspace)
-        _, url, _ = launch(page, workspace, prevent_thread_lock=True, quiet=True)
-        yield Served(url, workspace, estimator, detector)
-        page.close(verbose=False)
+    with serving(settings) as app:
+        yield app
 
 
 @pytest.fixture(scope="session")

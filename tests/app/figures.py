@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 
 from app.desk.models import DeskModels
 from app.session import Clip, Session
+from app.settings import Settings
 from app.workspace import Workspace
 from diffpose.geometry import apply_affine, invert_affine
 from diffpose.poses import Hypotheses, Provenance, SamplingConfig
@@ -225,6 +227,28 @@ class Served:
     workspace: Workspace
     estimator: FigureEstimator
     detector: FigureDetector
+    blocks: Any = None
+    app: Any = None
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Served]:
+    """An app with stand-ins for the models, served until the block ends."""
+    from app.layout import build_app, launch
+
+    estimator, detector = FigureEstimator(), FigureDetector()
+    with Workspace(
+        settings,
+        load_estimator=lambda _: estimator,
+        load_finder=lambda *_: detector,
+        desk_models=figure_models,
+    ) as workspace:
+        page = build_app(workspace)
+        app, url, _ = launch(page, workspace, prevent_thread_lock=True, quiet=True)
+        try:
+            yield Served(url, workspace, estimator, detector, page, app)
+        finally:
+            page.close(verbose=False)
 
 
 def finish(job: Iterator[None]) -> None:

@@ -12,11 +12,9 @@ import httpx
 import pytest
 
 from app.door.attempts import Attempts
-from app.layout import build_app, launch
 from app.logins import hash_password
 from app.settings import Settings
-from app.workspace import Workspace
-from tests.app.figures import FigureDetector, FigureEstimator, figure_models
+from tests.app.figures import serving
 from tests.hostile.endpoints import Page
 
 API = "/gradio_api"
@@ -32,16 +30,8 @@ def server(clip_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     settings = Settings(
         examples=clip_path.parent, work=folder, auth=logins, max_upload_mb=1, quota_mb=3
     )
-    with Workspace(
-        settings,
-        load_estimator=lambda _: FigureEstimator(),
-        load_finder=lambda *_: FigureDetector(),
-        desk_models=figure_models,
-    ) as workspace:
-        page = build_app(workspace)
-        app, url, _ = launch(page, workspace, prevent_thread_lock=True, quiet=True)
-        yield Page(url.rstrip("/"), page, workspace, app)
-        page.close(verbose=False)
+    with serving(settings) as app:
+        yield Page.of(app)
 
 
 @pytest.fixture
@@ -259,25 +249,15 @@ def test_a_site_that_is_allowed_may_call(server: Page, clip_path: Path, tmp_path
         server.workspace.settings, work=tmp_path, allow_origin=("https://poses.example.org",),
         auth=None,
     )  # fmt: skip
-    with Workspace(
-        settings,
-        load_estimator=lambda _: FigureEstimator(),
-        load_finder=lambda *_: FigureDetector(),
-    ) as workspace:
-        page = build_app(workspace)
-        _, url, _ = launch(page, workspace, prevent_thread_lock=True, quiet=True)
-        try:
-            with httpx.Client(base_url=url) as client:
-                headers = {"origin": "https://poses.example.org"}
-                answer = client.post(f"{API}/reset", json={"event_id": "x"}, headers=headers)
-                assert answer.status_code == 200
-                assert answer.headers["access-control-allow-origin"] == headers["origin"]
-                answer = client.options(f"{API}/reset", headers={**headers, **PREFLIGHT})
-                assert answer.status_code == 204
-                answer = client.get("/", headers={"host": "poses.example.org"})
-                assert "https://poses.example.org" in answer.headers["content-security-policy"]
-                headers = {"origin": EVIL}
-                answer = client.post(f"{API}/reset", json={"event_id": "x"}, headers=headers)
-                assert answer.status_code == 403
-        finally:
-            page.close(verbose=False)
+    with serving(settings) as app, httpx.Client(base_url=app.url) as client:
+        headers = {"origin": "https://poses.example.org"}
+        answer = client.post(f"{API}/reset", json={"event_id": "x"}, headers=headers)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == headers["origin"]
+        answer = client.options(f"{API}/reset", headers={**headers, **PREFLIGHT})
+        assert answer.status_code == 204
+        answer = client.get("/", headers={"host": "poses.example.org"})
+        assert "https://poses.example.org" in answer.headers["content-security-policy"]
+        headers = {"origin": EVIL}
+        answer = client.post(f"{API}/reset", json={"event_id": "x"}, headers=headers)
+        assert answer.status_code == 403

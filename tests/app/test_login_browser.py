@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from app.layout import build_app, launch
 from app.logins import hash_password
 from app.settings import Settings
-from app.workspace import Workspace
 from diffpose.formats.table import read_csv
-from tests.app.figures import NUM_FRAMES, FigureDetector, FigureEstimator, Served, figure_models
+from tests.app.figures import NUM_FRAMES, serving
 from tests.app.test_browser import find_poses, open_example, shown_barcode
 
 pytestmark = pytest.mark.browser
@@ -21,47 +19,36 @@ pytestmark = pytest.mark.browser
 def test_log_in_look_find_download_and_log_out(page: Any, clip_path: Path, tmp_path: Path) -> None:
     logins = tmp_path / "logins"
     logins.write_text(f"ada:{hash_password('secret')}\n")
-    estimator, detector = FigureEstimator(), FigureDetector()
     settings = Settings(examples=clip_path.parent, work=tmp_path / "work", auth=logins)
     forbidden: list[str] = []
     page.on(
         "console",
         lambda said: forbidden.append(said.text) if "Content Security" in said.text else None,
     )
-    with Workspace(
-        settings,
-        load_estimator=lambda _: estimator,
-        load_finder=lambda *_: detector,
-        desk_models=figure_models,
-    ) as workspace:
-        app = build_app(workspace)
-        _, url, _ = launch(app, workspace, prevent_thread_lock=True, quiet=True)
-        try:
-            page.goto(url)
-            page.get_by_label("username").fill("ada")
-            page.get_by_label("password").fill("secret")
-            page.get_by_role("button", name="Login").click()
-            page.wait_for_selector("#canvas")
+    with serving(settings) as app:
+        page.goto(app.url)
+        page.get_by_label("username").fill("ada")
+        page.get_by_label("password").fill("secret")
+        page.get_by_role("button", name="Login").click()
+        page.wait_for_selector("#canvas")
 
-            open_example(page, Served(url, workspace, estimator, detector))
-            assert shown_barcode(page) == 0
-            find_poses(page)
-            with page.expect_download() as started:
-                page.click("#export-csv")
-            started.value.save_as(tmp_path / "poses.csv")
-            assert len(read_csv(tmp_path / "poses.csv")[0].frames) == NUM_FRAMES
+        open_example(page, app)
+        assert shown_barcode(page) == 0
+        find_poses(page)
+        with page.expect_download() as started:
+            page.click("#export-csv")
+        started.value.save_as(tmp_path / "poses.csv")
+        assert len(read_csv(tmp_path / "poses.csv")[0].frames) == NUM_FRAMES
 
-            # An injected handler is what the policy is for.
-            page.evaluate(
-                "document.body.insertAdjacentHTML('beforeend', "
-                '\'<img src="data:," onerror="window.injected = true">\')'
-            )
-            page.wait_for_function("document.images[document.images.length - 1].complete")
-            assert page.evaluate("window.injected") is None
-            assert all("script-src-attr" in words for words in forbidden), forbidden
-            assert forbidden
+        # An injected handler is what the policy is for.
+        page.evaluate(
+            "document.body.insertAdjacentHTML('beforeend', "
+            '\'<img src="data:," onerror="window.injected = true">\')'
+        )
+        page.wait_for_function("document.images[document.images.length - 1].complete")
+        assert page.evaluate("window.injected") is None
+        assert all("script-src-attr" in words for words in forbidden), forbidden
+        assert forbidden
 
-            page.goto(f"{url}logout")
-            page.wait_for_selector("text=Login")
-        finally:
-            app.close(verbose=False)
+        page.goto(f"{app.url}logout")
+        page.wait_for_selector("text=Login")

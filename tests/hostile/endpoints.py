@@ -12,6 +12,7 @@ import gradio as gr
 import httpx
 
 from app.workspace import Workspace
+from tests.app.figures import Served
 
 API = "/gradio_api"
 JSON = {"content-type": "application/json"}
@@ -45,6 +46,11 @@ class Page:
     blocks: gr.Blocks
     workspace: Workspace
     app: Any
+
+    @classmethod
+    def of(cls, served: Served) -> Page:
+        """The page of an app that the tests serve."""
+        return cls(served.url.rstrip("/"), served.blocks, served.workspace, served.app)
 
     def open(self, client: httpx.Client, page: str, example: str | None = None) -> str:
         """Load the page; the id of its session."""

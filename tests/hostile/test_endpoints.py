@@ -12,10 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.layout import build_app, launch
 from app.settings import Settings
-from app.workspace import Workspace
-from tests.app.figures import FigureDetector, FigureEstimator, figure_models, write_clip
+from tests.app.figures import serving, write_clip
 from tests.hostile.endpoints import Hostile, Page, send
 
 COUNT = int(os.environ.get("DIFFPOSE_HOSTILE", "100"))
@@ -26,16 +24,8 @@ SEED = int(os.environ.get("DIFFPOSE_SEED", "0"))
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     clip = write_clip(tmp_path_factory.mktemp("examples") / "two_people.mp4")
     settings = Settings(examples=clip.parent, work=Path(tmp_path_factory.mktemp("work")))
-    with Workspace(
-        settings,
-        load_estimator=lambda _: FigureEstimator(),
-        load_finder=lambda *_: FigureDetector(),
-        desk_models=figure_models,
-    ) as workspace:
-        page = build_app(workspace)
-        app, url, _ = launch(page, workspace, prevent_thread_lock=True, quiet=True)
-        yield Page(url.rstrip("/"), page, workspace, app)
-        page.close(verbose=False)
+    with serving(settings) as app:
+        yield Page.of(app)
 
 
 def test_no_request_breaks_the_server(server: Page) -> None:
