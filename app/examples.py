@@ -51,12 +51,12 @@ class Prepared:
         return self.folder / "times.json"
 
     def enter(self) -> None:
-        """Somebody looks at it."""
+        """Count one more user."""
         with self._lock:
             self._users += 1
 
     def leave(self) -> None:
-        """Somebody no longer does."""
+        """Count one user less; the last one closes the video."""
         with self._lock:
             self._users -= 1
             if self._users == 0:

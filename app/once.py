@@ -19,10 +19,10 @@ class Once(Generic[Made]):
     """A value that is made when first asked for, in a thread of its own.
 
     It belongs to nobody who waits for it: who leaves does not stop it for the others. When all
-    have left it is told to stop, and the next who asks starts it again; so it is after a failure.
+    have left, it stops, and the next request starts it again, as it does after a failure.
 
     Args:
-        make: Told where to report and whom to ask whether to stop.
+        make: Called with a progress callback and a function that says whether to stop.
     """
 
     def __init__(self, make: Callable[[Progress, Cancelled], Made]) -> None:
@@ -32,13 +32,13 @@ class Once(Generic[Made]):
         self._error: BaseException | None = None
         self._runs = False
         self._waiting = 0
-        self._told = (0.0, "")
+        self._reported = (0.0, "")
 
     def get(self, *, progress: Progress, cancelled: Cancelled) -> Made:
         """Wait for the value.
 
         Args:
-            progress: Told how far the work is.
+            progress: Called with how far the work is.
             cancelled: Asked while waiting.
 
         Raises:
@@ -53,7 +53,7 @@ class Once(Generic[Made]):
                 self._waiting -= 1
 
     def _wait(self, progress: Progress, cancelled: Cancelled) -> Made:
-        told = (0.0, "")
+        reported = (0.0, "")
         mine = False
         while not self._made:
             if mine and not self._runs and self._error is not None:
@@ -65,14 +65,14 @@ class Once(Generic[Made]):
             mine = True
             if cancelled():
                 raise CancelledError("Cancelled while waiting for the pictures.")
-            if self._told != told:
-                told = self._told
-                progress(*told)
+            if self._reported != reported:
+                reported = self._reported
+                progress(*reported)
             self._changed.wait(_LOOK_S)
         return self._made[0]
 
     def _start(self) -> None:
-        self._runs, self._error, self._told = True, None, (0.0, "")
+        self._runs, self._error, self._reported = True, None, (0.0, "")
         threading.Thread(target=self._work, name="once", daemon=True).start()
 
     def _work(self) -> None:
@@ -88,7 +88,7 @@ class Once(Generic[Made]):
 
     def _report(self, fraction: float, words: str) -> None:
         with self._changed:
-            self._told = fraction, words
+            self._reported = fraction, words
 
     def _is_unwanted(self) -> bool:
         return self._waiting == 0

@@ -25,7 +25,7 @@ SPACE_KEEP_DAYS = 1.0
 
 
 QUOTA_MB = 4096.0
-"""How much a visitor of a server may keep there unless told otherwise."""
+"""Default quota of a visitor's files on a server."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Settings:
 
     @property
     def is_at_home(self) -> bool:
-        """Whether whoever uses the app is alone at this machine.
+        """Whether the app serves only the user of this machine.
 
         An address alone does not tell: behind a proxy a server of many listens on this machine
         only. Logins, and an address that a proxy offers, say that there are others.

@@ -165,12 +165,12 @@ class Workspace:
         """The projects that an owner sees; everybody's where they are shared."""
         shared = self.settings.shared_projects
         folder = self._projects if shared else self._projects / (owner or "nobody")
-        # Only whoever is alone at this machine is at home in all of its folders.
+        # Only the user of this machine may open files in any of its folders.
         anywhere = shared and self.settings.is_at_home
         return Shelf(folder, lent=self.settings.examples, anywhere=anywhere)
 
     def check_room(self, session: Session) -> None:
-        """Refuse more files of somebody who has too many.
+        """Refuse more files from a visitor over the quota.
 
         Raises:
             InputError: Files and projects of the session's owner take more than the quota.

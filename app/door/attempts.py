@@ -1,4 +1,4 @@
-"""How often somebody may try to log in: a few times at once, then ever more slowly."""
+"""Limits on login attempts: a few at once, then with growing waits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Attempts:
 
     After some free failures every further one doubles the wait, up to a bound. One name from one
     address has few free ones; an address, and a name from anywhere, have more, because others
-    share them, and somebody must not be able to lock another out for long.
+    share them, and no user may lock another out for long.
 
     Args:
         clock: Seconds, never going back.

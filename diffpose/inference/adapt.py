@@ -227,9 +227,11 @@ def from_bytes(data: bytes) -> dict[str, Tensor]:
     try:
         tensors = dict(load(data))
     except (SafetensorError, ValueError, KeyError) as error:  # KeyError: a type torch lacks
-        raise WeightsError(f"The adapted tensors are damaged ({error}); adapt anew.") from None
+        raise WeightsError(
+            f"The adapted tensors are damaged ({error}); adapt the model again."
+        ) from None
     if unusual := {str(t.dtype) for t in tensors.values()} - _TYPES:
-        raise WeightsError(f"The adapted tensors are damaged ({unusual}); adapt anew.")
+        raise WeightsError(f"The adapted tensors are damaged ({unusual}); adapt the model again.")
     return tensors
 
 

@@ -1,7 +1,7 @@
 """Taking in a project file that came from elsewhere: its rows are read, the file is never used.
 
 The file is opened to read only, with a deadline and limits on its size and answers, and only if
-its schema is that of a project. Every row is parsed, checked against the others and written anew
+its schema is that of a project. Every row is parsed, checked against the others and rewritten
 into a file with our own schema; ids, revisions and times stay. What a project cannot have ends
 the import in one sentence, and nothing is left of it.
 """

@@ -1,7 +1,7 @@
 """Values of a project file, parsed: each has the type and range it must have, or is damaged.
 
 SQLite keeps any type in any column, and a project may come from a stranger. Everything read from
-one goes through these functions; whatever fails is a `DamagedError`, told as one sentence.
+one goes through these functions; a value that fails raises `DamagedError`, one sentence.
 """
 
 from __future__ import annotations

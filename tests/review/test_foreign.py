@@ -1,4 +1,4 @@
-"""Projects from elsewhere are read, checked and written anew; their files are never used."""
+"""Projects from elsewhere are read, checked and rewritten; their files are never used."""
 
 import json
 import sqlite3
