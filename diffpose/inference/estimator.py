@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from diffpose import heatmap
 from diffpose.diffusion.ensemble import combine, step_weight
 from diffpose.diffusion.sampler import (
     Constraint,
@@ -27,6 +28,7 @@ from diffpose.evaluation.calibration import IDENTITY, Calibration
 from diffpose.evaluation.statements import Predictions
 from diffpose.folding import native_bf16
 from diffpose.geometry import apply_affine, apply_affine_covariance, invert_affine
+from diffpose.inference.draws import draw_hypotheses
 from diffpose.inference.mirror import BothSides, mirrored_rows, through_the_mirror
 from diffpose.model.config import preset
 from diffpose.model.decoder import Features
@@ -104,6 +106,7 @@ class Estimator:
         self.device = torch.device(device)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
         self._lean = lean(self.network, bf16=bf16)
+        self._coupling = self.network.coupling  # in float32: it is small, and log-probabilities add
         self.calibration = calibration
         self.mirrored, self.bf16 = mirrored, bf16
         self.weights_hash = (
@@ -230,9 +233,16 @@ class Estimator:
         *,
         seeds: Sequence[int] | None = None,
         constrain: Constraint | None = None,
+        placed: Tensor | None = None,
         on_step: Callable[[int, PoseBatch], None] | None = None,
     ) -> PoseBatch:
-        """Poses of B windows from S noise samples each, denoised in K steps.
+        """Poses of B windows, and S hypotheses of each, denoised in K steps.
+
+        A network with a coupling states the pose and its uncertainty from the decoder's answer to
+        pure noise, whatever the sampling (later steps have the same mean, and noise of their own),
+        and draws hypotheses that are whole poses from it in K steps (`diffpose.diffusion.joint`).
+        Of any other network, and where something is known, the decoder denoises S noise samples
+        in K steps and the pose is read from the mean heatmap.
 
         Args:
             features: Of B windows.
@@ -243,12 +253,17 @@ class Estimator:
             constrain: Imposes what a reviewer knows on every clean prediction (B * S, K, h, w),
                 the hypotheses of a window in a row (`diffpose.diffusion.conditioning`). None:
                 nothing is known, and the pose is read mostly from the first step.
+            placed: (B, K, 2) crop pixels of keypoints that the hypotheses have to agree with, NaN
+                elsewhere.
             on_step: Told the poses after every step but the last, for showing them early.
 
         Returns:
             Poses in video pixels. A window's noise never depends on its batch.
         """
-        count, wanted = len(features), sampling.num_hypotheses
+        count, asked = len(features), sampling
+        if self._coupling is not None and constrain is None:
+            sampling = replace(sampling, num_steps=1, num_hypotheses=1)
+        wanted = sampling.num_hypotheses
         hypotheses = max(wanted, 2) if self.mirrored else wanted
         marks = [
             sampling.seed * 1_000_003 + s for s in (seeds if seeds is not None else [0] * count)
@@ -290,7 +305,18 @@ class Estimator:
                 constrain=constrain or unconstrained,
                 on_step=report,
             )
-        return assemble(x_0, sampling.num_steps)
+            stated = assemble(x_0, sampling.num_steps)
+            if self._coupling is None:
+                return stated
+            drawn = draw_hypotheses(
+                self._coupling,
+                total / sum(weights) / heatmap.mass(self.config.sigma),
+                marks,
+                num_steps=asked.num_steps,
+                num_hypotheses=asked.num_hypotheses,
+                placed=placed,
+            )
+            return replace(stated, hypotheses=_carried(drawn, affines))
 
     def _heatmaps(self, x_0: Tensor, hypotheses: int) -> Tensor:
         return self._lean.heatmaps(x_0).unflatten(0, (-1, hypotheses)).contiguous()
@@ -315,17 +341,12 @@ class Estimator:
         pose = combine(heatmaps, stride=STRIDE, sigma=self.config.sigma, mean=mean)
         to_video = [invert_affine(affine) for affine in np.asarray(affines, dtype=np.float64)]
 
-        def carry(points: Tensor) -> NDArray[np.float32]:
-            arrays = points.cpu().numpy()
-            moved = [apply_affine(a, p) for a, p in zip(to_video, arrays, strict=True)]
-            return np.stack(moved).astype(np.float32)
-
         spreads = zip(to_video, pose.covariance.cpu().numpy(), strict=True)
         covariance = np.stack([apply_affine_covariance(a, c) for a, c in spreads])
         stated = self.calibration.apply(
             Predictions(
                 self.skeleton,
-                carry(pose.keypoints),
+                _carried(pose.keypoints, affines),
                 pose.confidence.cpu().numpy(),
                 covariance.astype(np.float32),
                 np.tile([float(steps), hypotheses], (len(covariance), 1)),
@@ -335,6 +356,13 @@ class Estimator:
             keypoints=stated.keypoints,
             confidence=stated.confidence,
             covariance=stated.covariance,
-            hypotheses=carry(pose.hypotheses),
+            hypotheses=_carried(pose.hypotheses, affines),
             heatmaps=pose.heatmaps.cpu().numpy(),
         )
+
+
+def _carried(points: Tensor, affines: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Crop pixels (B, ..., 2) to video pixels, with affines (B, 2, 3) from video to crop."""
+    arrays = points.cpu().numpy()
+    moved = [apply_affine(invert_affine(a), p) for a, p in zip(affines, arrays, strict=True)]
+    return np.stack(moved).astype(np.float32)

@@ -190,8 +190,10 @@ def _sample(
     features: Any = window_features(window, video=video, estimator=estimator, cache=cache)
     crop = window.crop.astype(np.float64)
     scale = abs(float(np.linalg.det(crop[:, :2])))  # crop px^2 a video px^2
+    points = torch.from_numpy(apply_affine(crop, known.points)).float()[None].to(estimator.device)
+    exact = torch.from_numpy(known.variances <= 0)[None, :, None].to(estimator.device)
     constrain = constrain_keypoints(
-        torch.from_numpy(apply_affine(crop, known.points)).float()[None].to(estimator.device),
+        points,
         torch.from_numpy(known.variances * scale).float()[None].to(estimator.device),
         size=estimator.heatmap_size,
         stride=STRIDE,
@@ -199,7 +201,14 @@ def _sample(
         signal_scale=estimator.config.signal_scale,
     )
     seeds = window_seeds(np.array([window.track_id]), np.array([window.centre]))
-    return estimator.sample(features, crop[None], sampling, seeds=seeds, constrain=constrain)
+    return estimator.sample(
+        features,
+        crop[None],
+        sampling,
+        seeds=seeds,
+        constrain=constrain,
+        placed=torch.where(exact, points, torch.nan),
+    )
 
 
 def _fix(batch: PoseBatch, frame: int, placed: Placed) -> PoseBatch:

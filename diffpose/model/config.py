@@ -31,6 +31,8 @@ class ModelConfig:
             centre one; 1 as published.
         evidence_width: Hidden channels of every keypoint where neighbours' answers correct that
             of the centre frame, for a backbone that finds keypoints itself; 0: they do not.
+        coupling_width: Channels of a keypoint's token where decided keypoints condition the
+            others (`diffpose.model.coupling`); 0: hypotheses are drawn keypoint by keypoint.
         decoder_widths: Channels of the decoder from the lowest to the highest scale.
         self_refinement_layers: Transformer layers on the noisy heatmap (SeRef).
         correlation_layers: Transformer layers that join local and global features (Trans).
@@ -54,6 +56,7 @@ class ModelConfig:
     heads: int = 8
     neighbour_pool: int = 1
     evidence_width: int = 0
+    coupling_width: int = 0
     decoder_widths: tuple[int, int, int] = (256, 256, 256)
     self_refinement_layers: int = 2
     correlation_layers: int = 2
@@ -157,6 +160,7 @@ _BASE = ModelConfig(
     heads=4,
     neighbour_pool=2,
     evidence_width=8,
+    coupling_width=96,
     decoder_widths=(128, 64, 32),
     self_refinement_layers=1,
     correlation_layers=2,
@@ -177,6 +181,7 @@ PRESETS: dict[str, ModelConfig] = {
         crop_size=(224, 176),
         finest_stride=4,
         neighbour_pool=1,
+        coupling_width=0,
     ),
 }
 

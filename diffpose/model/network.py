@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from diffpose.model.backbone import build_backbone
 from diffpose.model.config import ModelConfig
+from diffpose.model.coupling import KeypointCoupling
 from diffpose.model.decoder import Features, PoseDecoder, posterior_heatmap
 from diffpose.model.evidence import NeighbourEvidence
 from diffpose.model.strl import Strl
@@ -48,6 +49,14 @@ class DiffPose(nn.Module):
                 width=config.evidence_width,
             )
         self.decoder = PoseDecoder(config, self.packing)
+        self.coupling = None
+        if config.coupling_width:
+            self.coupling = KeypointCoupling(
+                len(config.keypoints),
+                config.heatmap_size,
+                width=config.coupling_width,
+                heads=config.heads,
+            )
 
     def encode_frames(self, crops: Tensor) -> Tensor:
         """RGB uint8 crops (N, H, W, 3) to per-frame features (N, C, h, w)."""

@@ -24,7 +24,8 @@ class StageConfig:
         objective: ``coarse`` trains the backbone with a plain head on single frames;
             ``diffusion`` trains STRL and decoder (and the backbone, if its rate is not 0);
             ``joint`` trains everything, the plain head on all windows and the diffusion on a
-            share of them: the decoder costs several times what the backbone does.
+            share of them: the decoder costs several times what the backbone does;
+            ``coupling`` trains what decided keypoints say about the others, and nothing else.
         steps: Optimizer steps; 0: no limit.
         epochs: Instead of steps: times that as many windows are read as there are examples.
         minutes: Wall-clock budget of the stage over all its sittings; 0: no limit.
@@ -37,7 +38,8 @@ class StageConfig:
         checkpoint_activations: Compute the backbone and the decoder again on the way back instead
             of keeping what they computed: less memory, more time.
         compile: Compile the backbone and the decoder; minutes go by before the first step.
-        noise_draws: Noise samples a window (the encoder runs once for all of them).
+        noise_draws: Noise samples a window, or sets of decided keypoints of a coupling stage (the
+            encoder runs once for all of them).
         first_step_share: Share of noise samples drawn at the noisiest timestep, which every
             sampling run starts from.
         learning_rate: Peak of the cosine.
@@ -65,7 +67,7 @@ class StageConfig:
     """
 
     name: str
-    objective: Literal["coarse", "diffusion", "joint"]
+    objective: Literal["coarse", "diffusion", "joint", "coupling"]
     steps: int = 0
     epochs: float = 0.0
     minutes: float = 0.0
@@ -95,9 +97,9 @@ class StageConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
-        if self.objective not in ("coarse", "diffusion", "joint"):
+        if self.objective not in ("coarse", "diffusion", "joint", "coupling"):
             raise SettingsError(
-                f"Unknown objective {self.objective!r}: coarse, diffusion or joint."
+                f"Unknown objective {self.objective!r}: coarse, diffusion, joint or coupling."
             )
         if self.cached_shards and (self.objective != "diffusion" or self.backbone_rate):
             raise SettingsError(

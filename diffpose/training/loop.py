@@ -126,15 +126,10 @@ def _prepare_modes(trainee: Trainee, stage: StageConfig) -> None:
     """What the stage trains; what it does not keeps its batch statistics too."""
     trainee.train().requires_grad_(True)
     backbone = trainee.network.backbone
-    frozen: list[nn.Module] = []
-    if stage.backbone_rate == 0:
-        frozen = [backbone]
-    elif stage.frozen_parts >= 0:
-        if isinstance(backbone, VitBackbone):
-            raise SettingsError("frozen_parts is for convolutional backbones; remove it.")
-        frozen = backbone.first_parts(stage.frozen_parts)
-    for part in frozen:
+    for part in _frozen(trainee, stage):
         part.eval().requires_grad_(False)
+    if stage.objective == "coupling":
+        _only(trainee, trainee.network.coupling, stage)
     if stage.frozen_statistics:
         for part in backbone.modules():
             if isinstance(part, nn.BatchNorm2d):
@@ -144,6 +139,29 @@ def _prepare_modes(trainee: Trainee, stage: StageConfig) -> None:
             part.compile()
         else:
             part._compiled_call_impl = None  # what an earlier stage compiled
+
+
+def _frozen(trainee: Trainee, stage: StageConfig) -> list[nn.Module]:
+    """Parts of the backbone that stay as they are."""
+    backbone = trainee.network.backbone
+    if stage.backbone_rate == 0:
+        return [backbone]
+    if stage.frozen_parts < 0:
+        return []
+    if isinstance(backbone, VitBackbone):
+        raise SettingsError("frozen_parts is for convolutional backbones; remove it.")
+    return backbone.first_parts(stage.frozen_parts)
+
+
+def _only(trainee: Trainee, part: nn.Module | None, stage: StageConfig) -> None:
+    """Leave one part of the network to train."""
+    if part is None:
+        raise SettingsError(
+            f"Stage {stage.name!r} trains a coupling, which the model does not have; "
+            "set its coupling_width."
+        )
+    trainee.eval().requires_grad_(False)
+    part.train().requires_grad_(True)
 
 
 def _running_statistics(module: nn.Module) -> list[Tensor]:

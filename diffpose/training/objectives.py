@@ -21,6 +21,36 @@ def inside(keypoints: Tensor, *, crop_size: tuple[int, int]) -> Tensor:
     return ((keypoints >= -0.5) & (keypoints < limit)).all(dim=-1)
 
 
+def near_the_truth(
+    cells: Tensor,
+    keypoints: Tensor,
+    *,
+    stride: int,
+    generator: torch.Generator,
+    reach: float = 1.5,
+) -> Tensor:
+    """Points drawn from where the network puts keypoints, in the neighbourhood of the truth.
+
+    Args:
+        cells: (B, K, h, w) log-probabilities.
+        keypoints: (B, K, 2) crop pixels; NaN is taken for the middle of the first cell.
+        stride: Crop pixels a cell.
+        generator: On the CPU.
+        reach: Standard deviation of the neighbourhood, cells.
+
+    Returns:
+        (B, K, 2) crop pixels.
+    """
+    size = (cells.shape[-2], cells.shape[-1])
+    near = heatmap.encode(torch.nan_to_num(keypoints), size=size, stride=stride, sigma=reach)
+    weight = (near.clamp(min=1e-12).log() + cells).flatten(2)
+    chance = (weight - weight.amax(dim=-1, keepdim=True)).exp()
+    drawn = torch.multinomial(chance.flatten(0, 1).cpu(), 1, generator=generator)
+    flat = drawn.view(keypoints.shape[:2]).to(cells.device)
+    place = torch.stack([flat % size[1], flat // size[1]], dim=-1).to(cells.dtype)
+    return heatmap.to_pixels(place, stride=stride)
+
+
 def posterior_loss(
     logits: Tensor,
     outside: Tensor,

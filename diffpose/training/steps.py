@@ -14,10 +14,18 @@ from diffpose import heatmap
 from diffpose.data.batches import Batch
 from diffpose.diffusion.sampler import sample_ddim
 from diffpose.diffusion.schedule import NoiseSchedule, noised
+from diffpose.model import coupling
 from diffpose.model.decoder import Features
+from diffpose.model.frame_maps import cell_probability
 from diffpose.model.network import DiffPose
 from diffpose.training.config import StageConfig
-from diffpose.training.objectives import annotated, heatmap_loss, posterior_loss
+from diffpose.training.objectives import (
+    annotated,
+    heatmap_loss,
+    inside,
+    near_the_truth,
+    posterior_loss,
+)
 from diffpose.training.state import Trainee
 
 STRIDE = 4
@@ -180,10 +188,58 @@ def joint_loss(
     return coarse + denoising_loss(trainee, features, part, stage, schedule, generator)
 
 
+def coupling_loss(
+    trainee: Trainee,
+    batch: Batch,
+    stage: StageConfig,
+    schedule: NoiseSchedule,
+    generator: torch.Generator,
+) -> Tensor:
+    """Cross-entropy of keypoints given any others of the same pose.
+
+    Of every window ``noise_draws`` random sets of keypoints are decided. They lie where the
+    network itself puts them near the truth, as they will when a pose is drawn keypoint by keypoint.
+    """
+    network, config = trainee.network, trainee.network.config
+    assert network.coupling is not None
+    with torch.no_grad():
+        features = encode_windows(network, batch, stage=stage)
+        shape = (len(batch.keypoints), len(config.keypoints), *config.heatmap_size)
+        noise = torch.randn(shape, generator=generator).to(batch.keypoints.device)
+        last = torch.full((len(noise),), schedule.num_timesteps, device=noise.device)
+        answer = network.decoder(noise, last, features)
+    with torch.autocast(noise.device.type, enabled=False):
+        evidence = network.coupling.evidence(cell_probability(*answer)).repeat(stage.noise_draws)
+        keypoints = batch.keypoints.repeat_interleave(stage.noise_draws, dim=0)
+        weight = batch.weights
+        if weight is not None:
+            weight = weight.repeat_interleave(stage.noise_draws, dim=0)
+        share = torch.rand(len(keypoints), 1, generator=generator)
+        chosen = torch.rand(keypoints.shape[:2], generator=generator) < share
+        decided = chosen.to(keypoints.device) & inside(keypoints, crop_size=config.crop_size)
+        points = near_the_truth(
+            evidence.cells, keypoints, stride=coupling.STRIDE, generator=generator
+        )
+        unknown = keypoints.new_tensor(float("nan"))
+        logits, outside = network.coupling(
+            torch.where(decided[..., None], points, unknown), evidence
+        )
+        asked = torch.where(decided[..., None], unknown, keypoints)
+        return posterior_loss(
+            logits,
+            outside,
+            asked,
+            stride=coupling.STRIDE,
+            sigma=config.sigma * STRIDE / coupling.STRIDE,
+            weight=weight,
+        )
+
+
 LOSSES: dict[str, LossStep] = {
     "coarse": coarse_loss,
     "diffusion": diffusion_loss,
     "joint": joint_loss,
+    "coupling": coupling_loss,
 }
 
 

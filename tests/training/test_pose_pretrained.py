@@ -25,7 +25,7 @@ from diffpose.training.cache import (
 from diffpose.training.config import parse_training_config
 from diffpose.training.data import TrainingData, mixture_of
 from diffpose.training.loop import Trainer
-from diffpose.training.objectives import posterior_loss
+from diffpose.training.objectives import near_the_truth, posterior_loss
 from diffpose.training.steps import denoising_loss, encode_windows
 from diffpose.training.teacher import Opinion, Teacher
 
@@ -37,6 +37,10 @@ BODY = {"name": "body", "objective": "coarse", "steps": 3, "batch_size": 2, "cli
 CACHED = {"name": "windows", "objective": "diffusion", "steps": 3, "batch_size": 4,
           "clip_share": 0.0, "num_frames": 3,
           "backbone_rate": 0.0, "cached_shards": 1, "warmup_steps": 1}  # fmt: skip
+
+
+COUPLING = {"name": "coupling", "objective": "coupling", "steps": 3, "batch_size": 2,
+            "clip_share": 0.0, "noise_draws": 2, "warmup_steps": 1}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -267,3 +271,34 @@ def test_at_another_crop_size_pooled_tokens_start_anew_and_the_rest_is_taken(tmp
 def test_only_frozen_backbones_have_their_features_cached():
     with pytest.raises(SettingsError, match="backbone_rate of 0"):
         config({**CACHED, "backbone_rate": 0.1})
+
+
+def test_a_coupling_stage_trains_the_coupling_and_nothing_else(tmp_path, published):
+    run = trainer(config(COUPLING), tmp_path, published)
+    before = {name: value.clone() for name, value in run.trainee.state_dict().items()}
+
+    run.run()
+
+    changed = {
+        name for name, value in run.trainee.state_dict().items() if not value.equal(before[name])
+    }
+    assert changed
+    assert all(name.startswith("network.coupling.") for name in changed)
+    assert {"network.coupling.pairs", "network.coupling.core"} <= changed
+
+
+def test_a_coupling_stage_of_a_model_without_one_is_refused(tmp_path, published):
+    run = trainer(config(COUPLING, model={**MODEL, "coupling_width": 0}), tmp_path, published)
+
+    with pytest.raises(SettingsError, match="coupling_width"):
+        run.run()
+
+
+def test_a_point_near_the_truth_is_drawn_where_the_network_puts_it():
+    truth = torch.tensor([[[12.0, 12.0]]]).expand(200, 1, 2)
+    cells = torch.full((200, 1, 16, 16), -30.0)
+    cells[..., 1, 2] = cells[..., 14, 14] = 0.0  # beside the truth, and far away
+
+    points = near_the_truth(cells, truth, stride=8, generator=torch.Generator().manual_seed(0))
+
+    assert torch.equal(points[:, 0], torch.tensor([19.5, 11.5]).expand(200, 2))

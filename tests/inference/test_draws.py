@@ -1,0 +1,76 @@
+"""Laws of an estimator whose hypotheses are drawn as whole poses."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from diffpose.inference.estimator import Estimator
+from diffpose.model.network import DiffPose
+from diffpose.poses import SamplingConfig
+from tests.tiny import TINY
+
+AFFINES = np.tile(np.eye(2, 3), (2, 1, 1))
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["one side", "both sides"])
+def estimator(request):
+    torch.manual_seed(0)
+    network = DiffPose(replace(TINY, coupling_width=16))
+    assert network.coupling is not None
+    with torch.no_grad():
+        network.coupling.pairs.normal_()
+        network.coupling.core.normal_()
+    return Estimator(network, weights_hash="none", mirrored=request.param)
+
+
+@pytest.fixture(scope="module")
+def features(estimator):
+    crops = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64, 3), dtype=np.uint8)
+    return estimator.encode(crops)
+
+
+def test_the_pose_and_its_uncertainty_do_not_depend_on_steps_and_hypotheses(estimator, features):
+    few = estimator.sample(features, AFFINES, SamplingConfig(1, 1))
+    many = estimator.sample(features, AFFINES, SamplingConfig(4, 8))
+
+    for name in ("keypoints", "confidence", "covariance", "heatmaps"):
+        np.testing.assert_array_equal(getattr(few, name), getattr(many, name))
+    assert many.hypotheses.shape[:2] == (2, 8)
+
+
+def test_seeds_repeat_and_a_larger_ensemble_keeps_the_smaller_one(estimator, features):
+    few, many, other = (
+        estimator.sample(features, AFFINES, SamplingConfig(3, count, seed))
+        for count, seed in ((4, 1), (9, 1), (4, 2))
+    )
+
+    np.testing.assert_allclose(many.hypotheses[:, :4], few.hypotheses, atol=1e-3)
+    assert not np.array_equal(few.hypotheses, other.hypotheses)
+
+
+def test_a_window_s_hypotheses_do_not_depend_on_its_batch(estimator, features):
+    both = estimator.sample(features, AFFINES, SamplingConfig(2, 40), seeds=[11, 12])
+    alone = estimator.sample(features[1:2], AFFINES[1:], SamplingConfig(2, 40), seeds=[12])
+
+    np.testing.assert_allclose(both.hypotheses[1:], alone.hypotheses, atol=1e-3)
+
+
+def test_every_hypothesis_has_a_placed_keypoint_where_it_was_placed(estimator, features):
+    placed = torch.full((2, len(estimator.skeleton), 2), torch.nan)
+    placed[:, 3] = torch.tensor([21.0, 34.0])
+
+    free = estimator.sample(features, AFFINES, SamplingConfig(3, 6))
+    held = estimator.sample(features, AFFINES, SamplingConfig(3, 6), placed=placed)
+
+    np.testing.assert_allclose(held.hypotheses[:, :, 3], np.broadcast_to([21, 34], (2, 6, 2)))
+    assert not np.array_equal(held.hypotheses[:, :, 5], free.hypotheses[:, :, 5])
+
+
+def test_hypotheses_lie_in_the_crop(estimator, features):
+    drawn = estimator.sample(features, AFFINES, SamplingConfig(4, 32)).hypotheses
+
+    assert np.isfinite(drawn).all()
+    assert drawn.min() >= -0.5
+    assert drawn.max() <= 63.5
