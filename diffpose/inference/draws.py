@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffpose.diffusion.joint import deciding_order, draw_poses, hypothesis_uniforms
-from diffpose.model.coupling import STRIDE, Evidence, KeypointCoupling
+from diffpose.model.coupling import STRIDE, Evidence, KeypointCoupling, pool
 
 _ROWS_AT_ONCE = 64  # windows x hypotheses: bounds the memory
 
@@ -45,7 +45,7 @@ def draw_hypotheses(
     drawn = []
     for start in range(0, count, at_once):
         part = slice(start, start + at_once)
-        evidence = coupling.evidence(probability[part]).repeat(num_hypotheses)
+        evidence = coupling.evidence(pool(probability[part])).repeat(num_hypotheses)
         drawn.append(
             draw_poses(
                 partial(_given, coupling, evidence),

@@ -44,6 +44,11 @@ class Evidence:
         return Evidence(cells, outside, summary, self.table)
 
 
+def pool(probability: Tensor) -> Tensor:
+    """Probability of the heatmap's cells (..., h, w) to that of the cells of `STRIDE`."""
+    return F.avg_pool2d(probability, _POOL) * _POOL**2
+
+
 class KeypointCoupling(nn.Module):
     """Conditions the distribution of undecided keypoints on the positions of decided ones.
 
@@ -102,16 +107,15 @@ class KeypointCoupling(nn.Module):
         self.asks, self.tells = nn.Linear(width, rank), nn.Linear(width, rank)
         self.core = nn.Parameter(torch.zeros(rank, functions))
 
-    def evidence(self, probability: Tensor) -> Evidence:
+    def evidence(self, pooled: Tensor) -> Evidence:
         """What is read of the decoder's answer, once for a window.
 
         Args:
-            probability: (B, K, h, w) of every cell of the heatmap; what is missing to 1 lies
-                outside the crop.
+            pooled: (B, K, h, w) probability of every cell of `STRIDE` (`pool`); what is missing
+                to 1 lies outside the crop.
         """
-        probability = probability.float()
-        beyond = (1 - probability.sum(dim=(-2, -1))).clamp(min=0)
-        pooled = F.avg_pool2d(probability, _POOL) * _POOL**2
+        pooled = pooled.float()
+        beyond = (1 - pooled.sum(dim=(-2, -1))).clamp(min=0)
         terms = torch.einsum("fh,bkhw,gw->bkfg", self.cosines_y, pooled, self.cosines_x)
         return Evidence(
             pooled.clamp(min=_FLOOR).log(),

@@ -37,6 +37,22 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"features-{number:05d}.safetensors"
 
 
+def shard_paths(folder: Path, count: int) -> list[Path]:
+    """The files of a whole cache.
+
+    Raises:
+        WeightsError: One is missing.
+    """
+    paths = [shard_path(folder, number) for number in range(count)]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise WeightsError(
+            f"{len(missing)} files of cached features are missing, e.g. {missing[0]}; "
+            "run the training again to make them."
+        )
+    return paths
+
+
 def encoder_of(network: DiffPose, *, bf16: bool) -> Encoder:
     """The backbone as a cache runs it: RGB uint8 crops (N, H, W, 3) to features (N, C, h, w)."""
     running = lean(network, bf16=bf16)
@@ -114,13 +130,7 @@ class CachedFeatures:
     """
 
     def __init__(self, folder: Path, count: int, network: DiffPose, *, batch_size: int) -> None:
-        self.paths = [shard_path(folder, number) for number in range(count)]
-        missing = [path.name for path in self.paths if not path.is_file()]
-        if missing:
-            raise WeightsError(
-                f"{len(missing)} files of cached features are missing, e.g. {missing[0]}; "
-                "run the training again to make them."
-            )
+        self.paths = shard_paths(folder, count)
         self.config, self.packing = network.config, network.packing
         self.batch_size = batch_size
 

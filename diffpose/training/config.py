@@ -53,9 +53,9 @@ class StageConfig:
         relative_rate: Peak rate of a pose-pretrained body's tensors, in parts of each tensor's
             mean magnitude: their scales differ by five orders, and one rate fits none. 0 leaves
             them the backbone's rate.
-        cached_shards: Of a diffusion stage with a frozen backbone: how many times 64 windows are
-            drawn and encoded once, to be trained on again and again; 0 encodes a window
-            each time that it is drawn.
+        cached_shards: Of a diffusion stage with a frozen backbone, or of a coupling stage: how
+            many times 64 windows are drawn and encoded once, to be trained on again and again; 0
+            encodes a window each time that it is drawn.
         teacher_share: The teacher's part of the targets of stills, 0 to 1 (`train --teacher`).
         weight_decay: AdamW's.
         warmup_steps: Linear warm-up.
@@ -101,10 +101,11 @@ class StageConfig:
             raise SettingsError(
                 f"Unknown objective {self.objective!r}: coarse, diffusion, joint or coupling."
             )
-        if self.cached_shards and (self.objective != "diffusion" or self.backbone_rate):
+        frozen = self.objective == "diffusion" and self.backbone_rate == 0
+        if self.cached_shards and not (frozen or self.objective == "coupling"):
             raise SettingsError(
                 f"Stage {self.name!r} caches features, which needs objective 'diffusion' and a "
-                "backbone_rate of 0."
+                "backbone_rate of 0, or objective 'coupling'."
             )
         if self.steps <= 0 and self.minutes <= 0 and self.epochs <= 0:
             raise SettingsError(f"Stage {self.name!r} needs steps, epochs or minutes to end.")

@@ -25,6 +25,7 @@ from diffpose.model.pose_backbone import MoveNetBackbone
 from diffpose.model.resize import below_finer_levels, resize_weights
 from diffpose.model.weights import load_conv_weights, load_vit_weights, load_weights, save_weights
 from diffpose.movenet_files import load_movenet
+from diffpose.training.answers import CachedAnswers, fill_answers
 from diffpose.training.cache import CachedFeatures, encoder_of, fill_cache
 from diffpose.training.config import StageConfig, TrainingConfig
 from diffpose.training.data import TrainingData, mixture_of, with_epochs_as_steps
@@ -357,19 +358,24 @@ class Trainer:
             workers = self.config.workers
             return prefetch(mixture, seed=seed, first=first, stride=stride, workers=workers)
         network, folder = self.trainee.network, self.folder / f"features-{stage.name}"
-        fill_cache(
-            folder,
-            network,
-            encoder_of(network, bf16=stage.bf16),
-            mixture,
-            seed=seed,
-            shards=range(self.team.rank, stage.cached_shards, stride),
-            device=self.device,
-            progress=lambda number: self._say_cached(stage, number),
-        )
+        shards = range(self.team.rank, stage.cached_shards, stride)
+        shared: dict[str, Any] = {
+            "seed": seed, "shards": shards, "device": self.device,
+            "progress": lambda number: self._say_cached(stage, number),
+        }  # fmt: skip
+        coupled = stage.objective == "coupling"
+        if coupled:
+            fill_answers(folder, network, mixture, stage, self.schedule, **shared)
+        else:
+            fill_cache(folder, network, encoder_of(network, bf16=stage.bf16), mixture, **shared)
         _prepare_modes(self.trainee, stage)  # the encoder was in evaluation mode
         self.team.agree(0.0)  # nobody reads before all have written
-        cache = CachedFeatures(folder, stage.cached_shards, network, batch_size=stage.batch_size)
+        cache: CachedAnswers | CachedFeatures
+        if coupled:
+            cache = CachedAnswers(folder, stage.cached_shards, batch_size=stage.batch_size)
+        else:
+            count, size = stage.cached_shards, stage.batch_size
+            cache = CachedFeatures(folder, count, network, batch_size=size)
         return cache.ahead(seed=seed, first=first, stride=stride)
 
     def _say_cached(self, stage: StageConfig, number: int) -> None:

@@ -188,6 +188,22 @@ def joint_loss(
     return coarse + denoising_loss(trainee, features, part, stage, schedule, generator)
 
 
+@torch.no_grad()
+def first_answer(
+    network: DiffPose,
+    batch: Batch,
+    stage: StageConfig,
+    schedule: NoiseSchedule,
+    generator: torch.Generator,
+) -> Tensor:
+    """What the decoder answers to pure noise: probabilities (B, K, h, w) that a coupling reads."""
+    features = encode_windows(network, batch, stage=stage)
+    shape = (len(batch.keypoints), len(network.config.keypoints), *network.config.heatmap_size)
+    noise = torch.randn(shape, generator=generator).to(batch.keypoints.device)
+    last = torch.full((len(noise),), schedule.num_timesteps, device=noise.device)
+    return coupling.pool(cell_probability(*network.decoder(noise, last, features)))
+
+
 def coupling_loss(
     trainee: Trainee,
     batch: Batch,
@@ -202,14 +218,11 @@ def coupling_loss(
     """
     network, config = trainee.network, trainee.network.config
     assert network.coupling is not None
-    with torch.no_grad():
-        features = encode_windows(network, batch, stage=stage)
-        shape = (len(batch.keypoints), len(config.keypoints), *config.heatmap_size)
-        noise = torch.randn(shape, generator=generator).to(batch.keypoints.device)
-        last = torch.full((len(noise),), schedule.num_timesteps, device=noise.device)
-        answer = network.decoder(noise, last, features)
-    with torch.autocast(noise.device.type, enabled=False):
-        evidence = network.coupling.evidence(cell_probability(*answer)).repeat(stage.noise_draws)
+    pooled = batch.features
+    if pooled is None:
+        pooled = first_answer(network, batch, stage, schedule, generator)
+    with torch.autocast(pooled.device.type, enabled=False):
+        evidence = network.coupling.evidence(pooled).repeat(stage.noise_draws)
         keypoints = batch.keypoints.repeat_interleave(stage.noise_draws, dim=0)
         weight = batch.weights
         if weight is not None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffpose.model.coupling import STRIDE, Evidence, KeypointCoupling
+from diffpose.model.coupling import STRIDE, Evidence, KeypointCoupling, pool
 
 K, SIZE = 5, (64, 48)
 
@@ -40,7 +40,7 @@ def correction(model: KeypointCoupling, placed: Tensor, evidence: Evidence) -> T
 
 
 def test_evidence_is_the_distribution_it_was_made_of() -> None:
-    evidence = coupling().evidence(probability())
+    evidence = coupling().evidence(pool(probability()))
 
     assert evidence.cells.shape == (2, K, 32, 24)
     assert torch.allclose(evidence.cells.exp().sum(dim=(-2, -1)), torch.tensor(0.8), atol=1e-3)
@@ -49,14 +49,14 @@ def test_evidence_is_the_distribution_it_was_made_of() -> None:
 
 def test_an_untrained_coupling_leaves_keypoints_independent() -> None:
     model = coupling()
-    evidence = model.evidence(probability())
+    evidence = model.evidence(pool(probability()))
 
     assert not correction(model, points((1, 50, 90)), evidence).any()
 
 
 def test_undecided_keypoints_say_nothing() -> None:
     model = coupling(pairs=1.0, core=1.0)
-    evidence = model.evidence(probability())
+    evidence = model.evidence(pool(probability()))
 
     assert not correction(model, points(), evidence).any()
     assert correction(model, points((1, 50, 90)), evidence).any()
@@ -64,7 +64,7 @@ def test_undecided_keypoints_say_nothing() -> None:
 
 def test_a_pairs_term_depends_on_the_displacement_alone() -> None:
     model = coupling(pairs=1.0)
-    evidence = model.evidence(probability())
+    evidence = model.evidence(pool(probability()))
 
     here = correction(model, points((1, 67.5, 99.5), (3, 83.5, 67.5)), evidence)
     there = correction(model, points((1, 99.5, 131.5), (3, 115.5, 99.5)), evidence)
@@ -76,7 +76,7 @@ def test_a_pairs_term_depends_on_the_displacement_alone() -> None:
 
 def test_what_the_pose_sets_depends_on_all_that_is_decided() -> None:
     model = coupling(core=1.0)
-    evidence = model.evidence(probability())
+    evidence = model.evidence(pool(probability()))
 
     alone = correction(model, points((1, 60, 90)), evidence)
     other = correction(model, points((2, 150, 30)), evidence)
@@ -88,7 +88,7 @@ def test_what_the_pose_sets_depends_on_all_that_is_decided() -> None:
 @pytest.mark.parametrize("asked", [[0], [4, 2], [1, 0, 3]])
 def test_some_keypoints_are_answered_as_all_are(asked: list[int]) -> None:
     model = coupling(pairs=1.0, core=1.0)
-    evidence = model.evidence(probability())
+    evidence = model.evidence(pool(probability()))
     placed, index = points((2, 60, 90)), torch.tensor([asked, asked])
 
     with torch.no_grad():
@@ -100,7 +100,7 @@ def test_some_keypoints_are_answered_as_all_are(asked: list[int]) -> None:
 
 
 def test_hypotheses_of_a_window_share_its_evidence() -> None:
-    evidence = coupling().evidence(probability())
+    evidence = coupling().evidence(pool(probability()))
 
     repeated = evidence.repeat(3)
 

@@ -14,6 +14,7 @@ from diffpose.errors import SettingsError, WeightsError
 from diffpose.movenet import CONFIGS, MoveNet
 from diffpose.movenet_files import save_movenet
 from diffpose.skeleton import COCO17, HALPE26
+from diffpose.training.answers import CachedAnswers, fill_answers
 from diffpose.training.cache import (
     SHARD,
     CachedFeatures,
@@ -26,7 +27,7 @@ from diffpose.training.config import parse_training_config
 from diffpose.training.data import TrainingData, mixture_of
 from diffpose.training.loop import Trainer
 from diffpose.training.objectives import near_the_truth, posterior_loss
-from diffpose.training.steps import denoising_loss, encode_windows
+from diffpose.training.steps import denoising_loss, encode_windows, first_answer
 from diffpose.training.teacher import Opinion, Teacher
 
 MODEL = {"preset": "base", "crop_size": [64, 64], "radius": 1, "width": 16, "heads": 2,
@@ -273,8 +274,9 @@ def test_only_frozen_backbones_have_their_features_cached():
         config({**CACHED, "backbone_rate": 0.1})
 
 
-def test_a_coupling_stage_trains_the_coupling_and_nothing_else(tmp_path, published):
-    run = trainer(config(COUPLING), tmp_path, published)
+@pytest.mark.parametrize("shards", [0, 1])
+def test_a_coupling_stage_trains_the_coupling_and_nothing_else(tmp_path, published, shards):
+    run = trainer(config({**COUPLING, "cached_shards": shards}), tmp_path, published)
     before = {name: value.clone() for name, value in run.trainee.state_dict().items()}
 
     run.run()
@@ -302,3 +304,23 @@ def test_a_point_near_the_truth_is_drawn_where_the_network_puts_it():
     points = near_the_truth(cells, truth, stride=8, generator=torch.Generator().manual_seed(0))
 
     assert torch.equal(points[:, 0], torch.tensor([19.5, 11.5]).expand(200, 2))
+
+
+def test_cached_answers_are_those_of_the_decoder(tmp_path, published):
+    plan = config({**COUPLING, "cached_shards": 1})
+    run = trainer(plan, tmp_path / "run", published)
+    network, mixture = run.trainee.network.eval(), mixture_of(run.data, plan.stages[0], plan)
+    fill_answers(tmp_path, network, mixture, plan.stages[0], cosine_schedule(1000), seed=5,
+                 shards=range(1), device=torch.device("cpu"))  # fmt: skip
+
+    cached = CachedAnswers(tmp_path, 1, batch_size=6).batch(seed=0, index=0)
+
+    drawn = make_batch(replace(mixture, batch_size=SHARD), seed=window_seed(5), index=0)
+    row = int((drawn.keypoints == cached.keypoints[2]).all(-1).all(-1).nonzero()[0])
+    alone = Batch(drawn.crops[row : row + 1], drawn.keypoints[row : row + 1])
+    answer = first_answer(
+        network, alone, plan.stages[0], cosine_schedule(1000), torch.Generator().manual_seed(0)
+    )
+    assert cached.features is not None
+    # An untrained head answers as the backbone does, whatever the noise.
+    torch.testing.assert_close(cached.features[2:3], answer, rtol=2e-3, atol=1e-5)
