@@ -130,9 +130,8 @@ def test_an_older_answer_does_not_replace_a_newer_one(
 
 
 def test_a_file_is_fetched_again_unless_the_server_refuses_it(page: Any) -> None:
-    page.evaluate(
-        (ROOT / "asking.js").read_text(encoding="utf-8") + ";window.fetchFile = fetchFile;"
-    )
+    script = (ROOT / "asking.js").read_text(encoding="utf-8")
+    page.evaluate(f"() => {{ {script}\nwindow.fetchFile = fetchFile; }}")
     page.evaluate("""() => {
         const answers = [() => Promise.reject(new TypeError('lost')),
             () => Promise.resolve(new Response('', { status: 503 })),
