@@ -15,7 +15,7 @@ from app.jobs import run_job
 from app.line import words_for
 from app.once import Cancelled, Progress
 from app.payloads import SEED, DrawnBox, parse_resample, sequence_of
-from app.session import Clip, Session, Status
+from app.session import Clip, Session
 from app.workspace import Workspace
 from diffpose.errors import CancelledError, InputError, NoPersonError
 from diffpose.formats.coco import write_coco_dataset
@@ -39,7 +39,7 @@ def open_example(workspace: Workspace, session: Session, name: str) -> Iterator[
     """Show an example clip and find its people."""
     path = workspace.examples().get(name)
     if path is None:
-        session.status = Status("There is no such example; choose another.", "error")
+        session.say("There is no such example; choose another.", "error")
         return iter((None,))
     session.example = name
     return _open(workspace, session, path, name)
@@ -270,9 +270,7 @@ def _follow_if_drawn(workspace: Workspace, session: Session, clip: Clip, person:
 
 def cancel(session: Session) -> None:
     """Ask the running job to stop."""
-    if session.status.running:
-        session.cancel.set()
-        session.status = Status("Stopping", "info", True)
+    session.stop_job()
 
 
 def draw_box(session: Session, drawn: DrawnBox) -> None:
@@ -284,7 +282,7 @@ def draw_box(session: Session, drawn: DrawnBox) -> None:
     name = views.person_name(person)
     words = f"{name} added" if drawn.track is None else f"Box of {name.lower()} corrected"
     if not session.status.running:
-        session.status = Status(f"{words} in frame {drawn.frame + 1}. Press Find poses.", "info")
+        session.say(f"{words} in frame {drawn.frame + 1}. Press Find poses.")
 
 
 def resample(workspace: Workspace, payload: Any) -> views.Json:

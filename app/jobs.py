@@ -20,7 +20,7 @@ def run_job(session: Session, work: Callable[[], str], *, wait_s: float = 0.2) -
     page goes away the work is cancelled. A job that still runs is waited for ``wait_s`` seconds.
     """
     if not session.job_lock.acquire(timeout=wait_s):
-        session.status = Status("Still at work; press Cancel first.", "error", True)
+        session.say("Still at work; press Cancel first.", "error")
         yield
         return
     session.cancel.clear()
@@ -32,10 +32,10 @@ def run_job(session: Session, work: Callable[[], str], *, wait_s: float = 0.2) -
         while thread.is_alive():
             yield
             thread.join(_TICK_S)
-        session.status = finished.get()
     finally:
         session.cancel.set()
         thread.join()
+        session.end_job(finished.get())
         session.job_lock.release()
     yield
 

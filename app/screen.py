@@ -23,7 +23,7 @@ from app.payloads import (
     parse_text,
     parse_visitor,
 )
-from app.session import Session, Status
+from app.session import Session
 from app.telling import failure, warn
 from app.workspace import Workspace
 from diffpose.errors import InputError
@@ -252,7 +252,7 @@ class Screen:
         try:
             job = start(session)
         except Exception as error:
-            session.status = Status(words_of(error), "error", session.status.running)
+            session.say(words_of(error), "error")
             warn(session.status.words)
             job = iter(())
             yield self.full(session)
@@ -264,7 +264,7 @@ class Screen:
         try:
             act(session)
         except Exception as error:
-            session.status = Status(words_of(error), "error", session.status.running)
+            session.say(words_of(error), "error")
             warn(session.status.words)
         return self.full(session)
 

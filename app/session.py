@@ -6,7 +6,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app import views
@@ -17,7 +17,7 @@ from diffpose.poses import PoseSequence
 from diffpose.skeleton import Skeleton
 
 
-@dataclass
+@dataclass(frozen=True)
 class Status:
     """What the page says: words, whether they are news, success or an error, and progress."""
 
@@ -71,6 +71,7 @@ class Session:
         self.download: views.Json | None = None
         self.cancel = threading.Event()
         self.job_lock = threading.Lock()
+        self._saying = threading.Lock()
         self.touched_s = 0.0
         self._past: Path | None = None
         self._gone: Path | None = None
@@ -121,11 +122,29 @@ class Session:
             raise InputError(f"{views.person_name(person)} is not in this clip; choose another.")
         self.person = person
 
+    def say(self, words: str, kind: str = "info") -> None:
+        """Put words on the page; whether a job runs stays as it is."""
+        with self._saying:
+            self.status = Status(words, kind, self.status.running)
+
+    def stop_job(self) -> None:
+        """Ask the running job to stop, if there is one."""
+        with self._saying:
+            if self.status.running:
+                self.cancel.set()
+                self.status = Status("Stopping", "info", True)
+
+    def end_job(self, outcome: Status) -> None:
+        """Put a job's outcome on the page; from now on none runs."""
+        with self._saying:
+            self.status = replace(outcome, running=False)
+
     def progress(self, fraction: float | None, words: str) -> None:
         """Say how far the running job is; once it is to stop the page says that."""
-        if self.cancel.is_set():
-            return
-        self.status = Status(words, "info", True, None if fraction is None else min(1, fraction))
+        done = None if fraction is None else min(1, fraction)
+        with self._saying:
+            if not self.cancel.is_set():
+                self.status = Status(words, "info", True, done)
 
     @property
     def cancelled(self) -> Callable[[], bool]:

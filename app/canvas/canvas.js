@@ -1,5 +1,5 @@
 // The picture with everything over it. In scope (gr.HTML): element, trigger, props, server, watch;
-// above this file: frames.js, draw.js, trails.js, live.js, desk.js; below: paint.js, edit.js, input.js.
+// above this file: asking.js, frames.js, draw.js, trails.js, live.js, desk.js; below: paint.js, edit.js, input.js.
 // The server sends one small view (app/views.py) at a time; frames, boxes and poses are fetched by
 // address and never travel through the component.
 
@@ -20,9 +20,9 @@ let leaving = new AbortController(); // ends what is being fetched for a clip wh
 let store = null, draft = null, redraw = 0, wanted = 0, pumping = false, stalePicture = true;
 
 const fileUrl = (path) => `gradio_api/file=${path}`;
-const fetchJson = async (path) => { const r = await fetch(fileUrl(path), { signal: leaving.signal }); if (!r.ok) throw new Error(path); return r.json(); };
+const fetchJson = (path) => fetchFile(fileUrl(path), leaving.signal);
 const announce = (name, detail) => window.dispatchEvent(new CustomEvent(`diffpose:${name}`, { detail }));
-const live = createLive((wish) => server.resample(wish), onLiveAnswer);
+const live = createLive((wish) => server.resample(wish), { onAnswer: onLiveAnswer, onMiss: onLiveMiss });
 
 // ---- the server's view
 
@@ -41,6 +41,7 @@ async function onView() {
   if (view.revision !== S.revision) { S.revision = view.revision; live.forget(); }
   S.busy = view.job.running;
   if (S.busy && E.on) setEdit(false);
+  if (E.due && !S.busy) refreshQueue();
   showTools();
   const { id } = S.clip;
   await Promise.all([readTracks(view.tracks), readPoses(view.poses)]).catch(troubleOf(id));
@@ -48,7 +49,7 @@ async function onView() {
   if (S.project && !S.busy && S.stamp !== S.project.stamp) {
     S.stamp = S.project.stamp;
     if (desk.state.project !== S.project.id) desk.open(S.project.id);
-    desk.state.serial = 0; desk.post('look');
+    desk.renew(); desk.post('look');
   }
   goTo(wanted); wish(); paintSoon();
 }
@@ -58,8 +59,10 @@ function readProject(project) {
   const same = (project?.id ?? null) === (S.project?.id ?? null);
   S.project = project ?? null;
   if (!same) { S.stamp = ''; openProject(null); sessionStorage.setItem('diffpose-project', project?.id ?? ''); }
-  announce('project', { ...S.project, waiting: desk.state.waiting, trouble: desk.state.trouble });
+  tellProject();
 }
+
+function tellProject() { announce('project', { ...S.project, waiting: desk.state.waiting, trouble: desk.state.trouble }); }
 
 function showStatus(view) {
   const box = $('.dp-status'), bar = $('.dp-progress');
@@ -145,9 +148,8 @@ async function pump() {
   try {
     while (S.clip && S.shown !== wanted) {
       const frame = wanted, of = store;
-      const picture = await of.bitmap(frame).catch(() => null);
-      if (of !== store) continue;
-      if (!picture) break;
+      const picture = await askUntilAnswered(() => of.bitmap(frame), () => of === store && frame === wanted);
+      if (of !== store || !picture) continue;
       if (E.draft?.keys && frame !== S.frame) commitNudge();
       S.frame = S.shown = frame;
       S.picture = picture; stalePicture = true; of.setShown(frame);
@@ -200,6 +202,10 @@ function onLiveAnswer(answer) {
   if (!answer.ok) { $('.dp-words').textContent = answer.error; $('.dp-status').dataset.kind = 'error'; }
   S.readings++;
   paint();
+}
+
+function onLiveMiss(missed) {
+  if (missed) say('The server does not answer; it is asked again.', 'error'); else say('The server answers again.', 'done');
 }
 
 // Heatmaps that have been seen stay, so that scrubbing over them shows them again.

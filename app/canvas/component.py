@@ -10,8 +10,8 @@ import gradio as gr
 
 FOLDER = Path(__file__).parent
 SCRIPTS = (
-    "frames.js", "draw.js", "trails.js", "live.js", "desk.js", "canvas.js", "paint.js", "edit.js",
-    "input.js",
+    "asking.js", "frames.js", "draw.js", "trails.js", "live.js", "desk.js", "canvas.js", "paint.js",
+    "edit.js", "input.js",
 )  # fmt: skip
 
 

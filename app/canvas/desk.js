@@ -2,34 +2,33 @@
 // time, each carries a number of its own, and is sent again until the server has answered. What is
 // shown at once is only a guess; the poses that come back are the truth.
 
+const REFUSALS = 4; // a busy file may refuse once
+
 function createDesk(send, { onChange, onTrouble }) {
   const state = { project: null, revision: 0, serial: 0, undo: false, redo: false, marks: new Map(), waiting: 0, trouble: false };
   const waiting = [];
-  let flying = false, number = 0, epoch = 0;
+  const newest = {}; // number of the newest question of each kind
+  let flying = false, number = 0, epoch = 0, renewals = 0;
   const page = Math.random().toString(36).slice(2);
 
   const unsaved = () => waiting.filter((item) => item.fields.do !== 'look').length;
-  const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
-
-  async function ask(fields, { patient }) {
-    for (let wait = 400; ; wait = Math.min(5000, wait * 2)) {
-      const reply = await Promise.resolve(send({ ...fields, serial: state.serial, revision: state.revision })).catch(() => null);
-      if (reply) { if (state.trouble) { state.trouble = false; onTrouble(false); } return reply; }
-      if (!patient) return null;
-      if (!state.trouble) { state.trouble = true; onTrouble(true); }
-      await pause(wait);
-    }
+  const troubled = (trouble) => { if (state.trouble !== trouble) { state.trouble = trouble; onTrouble(trouble); } };
+  const sent = (fields) => send({ ...fields, serial: state.serial, revision: state.revision });
+  async function keep(fields) {
+    const reply = await askUntilAnswered(() => sent(fields), undefined, () => troubled(true));
+    troubled(false);
+    return reply;
   }
 
   async function flush() {
     if (flying) return;
     flying = true;
     while (waiting.length) {
-      const item = waiting[0], of = epoch;
-      const reply = await ask(item.fields, { patient: true });
+      const item = waiting[0], of = epoch, renewed = renewals;
+      const reply = await keep(item.fields);
       if (of !== epoch) { item.resolve(null); continue; }
       waiting.shift();
-      absorb(reply);
+      absorb(reply, renewed === renewals);
       if (reply.stale || !reply.ok) for (const dropped of waiting.splice(0)) dropped.resolve(null);
       for (const later of waiting) later.guess?.();
       state.waiting = unsaved();
@@ -39,9 +38,9 @@ function createDesk(send, { onChange, onTrouble }) {
     flying = false;
   }
 
-  function absorb(reply) {
+  function absorb(reply, current) {
     if (reply.serial === undefined) return;
-    state.revision = reply.revision; state.serial = reply.serial;
+    state.revision = reply.revision; state.serial = current ? reply.serial : 0;
     state.undo = reply.undo; state.redo = reply.redo;
   }
 
@@ -57,8 +56,20 @@ function createDesk(send, { onChange, onTrouble }) {
         flush();
       });
     },
-    // Ask something that changes nothing: no answer is an answer.
-    ask: (what, fields = {}) => ask({ ...fields, do: what }, { patient: false }),
+    // Ask something that changes nothing, until it is answered. A newer question of the kind, or another
+    // project, makes this one void: its answer is null, whatever comes. A refusal is believed in the end.
+    async ask(what, fields = {}, wanted = () => true) {
+      const mine = newest[what] = (newest[what] ?? 0) + 1, of = epoch;
+      const counts = () => mine === newest[what] && of === epoch && wanted();
+      let refused = 0;
+      const reply = await askUntilAnswered(async () => {
+        const found = await sent({ ...fields, do: what });
+        return found?.ok || (found && ++refused >= REFUSALS) ? found : null;
+      }, counts);
+      return counts() ? reply : null;
+    },
+    // What the page holds is out of date, whatever is under way: the next answer brings everything.
+    renew() { renewals++; state.serial = 0; },
     open(project) {
       epoch++;
       for (const item of waiting.splice(0)) item.resolve(null);

@@ -2,7 +2,7 @@
 
 const E = {
   on: false, hover: -1, body: false, draft: null, anchor: null, names: true, ghosts: true,
-  alternatives: null, lit: -1, suggestion: null, target: 5, queue: null, passed: new Set(), timers: {},
+  alternatives: null, lit: -1, suggestion: null, target: 5, queue: null, due: false, newest: null, passed: new Set(), timers: {},
 };
 const desk = createDesk((request) => server.review({ session: S.session, ...request }), { onChange: onDesk, onTrouble });
 const reviewable = () => Boolean(S.clip && desk.state.project && !S.busy);
@@ -36,7 +36,7 @@ function setEdit(on) {
 
 function openProject(project) {
   desk.open(project?.id ?? null);
-  Object.assign(E, { suggestion: null, alternatives: null, queue: null, anchor: null, draft: null });
+  Object.assign(E, { suggestion: null, alternatives: null, queue: null, due: false, newest: null, anchor: null, draft: null });
   E.passed.clear();
   if (!project) setEdit(false);
 }
@@ -54,10 +54,10 @@ function onDesk(reply) {
         seen.set(frame, { marks: marks[i], confirmed: confirmed[i] });
       });
     }
-    if (reply.changes.length) { later('tell', E.on ? 150 : 0, tellPoses); wish(); if (E.on || reply.changes.some(({ whole }) => whole)) later('queue', 300, refreshQueue); if (E.on) lookAround(); }
+    if (reply.changes.length) { later('tell', E.on ? 150 : 0, tellPoses); wish(); later('queue', 300, refreshQueue); if (E.on) lookAround(); }
   }
   if (reply?.words) say(reply.words, reply.ok ? 'done' : 'error');
-  announce('project', { ...S.project, waiting: desk.state.waiting, trouble: desk.state.trouble });
+  tellProject();
   tellMarks(); showTools(); paintSoon();
 }
 
@@ -180,8 +180,10 @@ function stepJoint(by) {
 function suggest(frame) {
   later('suggest', 40, async () => {
     const track = S.person, revision = desk.state.revision;
-    const reply = await desk.ask('suggest', { track, frame });
-    if (!reply?.ok || !reply.suggestion || !E.on || E.draft || revision !== desk.state.revision || track !== S.person) return;
+    const wanted = () => E.on && !E.draft && revision === desk.state.revision && track === S.person;
+    const reply = await desk.ask('suggest', { track, frame }, wanted);
+    if (reply && !reply.ok) say(reply.words, 'error');
+    if (!reply?.suggestion) return;
     const { frames, poses, moved } = reply.suggestion;
     E.suggestion = { track, frame, frames, moved, poses: new Map(frames.map((f, i) => [f, poses[i]])), waited: reply.ms };
     tellMarks(); showTools(); paintSoon();
@@ -207,8 +209,10 @@ function lookAround() {
   later('alternatives', 300, async () => {
     const frame = S.frame, track = S.person, revision = desk.state.revision;
     if (E.draft || E.alternatives) return;
-    const reply = await desk.ask('alternatives', { track, frame });
-    if (!reply?.ok || frame !== S.frame || track !== S.person || revision !== desk.state.revision) return;
+    const wanted = () => E.on && frame === S.frame && track === S.person && revision === desk.state.revision;
+    const reply = await desk.ask('alternatives', { track, frame }, wanted);
+    if (reply && !reply.ok) say(reply.words, 'error');
+    if (!reply?.ok) return;
     E.alternatives = { frame, track, list: reply.alternatives };
     showTools(); paintSoon();
   });
@@ -227,19 +231,27 @@ function takeAlternative(number) {
 
 // ---- where to look next
 
-async function refreshQueue() {
-  if (!desk.state.project || S.busy) return null;
-  const reply = await desk.ask('queue', { target: E.target });
-  if (reply?.ok) { E.queue = reply; announce('queue', { ...reply, skeleton: S.skeleton }); }
-  return E.queue;
+// The queue as it is now; while a job runs the question waits, and what was overtaken waits for the newest.
+function refreshQueue() {
+  E.due = Boolean(desk.state.project && S.busy);
+  if (!desk.state.project || S.busy) return Promise.resolve(null);
+  const mine = E.newest = desk.ask('queue', { target: E.target }).then((reply) => {
+    if (!reply) return E.newest === mine ? null : E.newest;
+    if (reply.ok) { E.queue = reply; tellQueue(); } else say(reply.words, 'error');
+    return E.queue;
+  });
+  return mine;
 }
+
+function tellQueue() { if (E.queue) announce('queue', { ...E.queue, skeleton: S.skeleton }); }
 
 async function goToNext() {
   if (!reviewable()) { say('Find poses first; then N goes where a correction helps most.'); return; }
   if (!E.on) setEdit(true);
   E.passed.add(`${S.person}/${S.frame}`);
-  const queue = await refreshQueue(), fresh = queue?.items.filter((item) => !E.passed.has(`${item.track}/${item.frame}`)) ?? [];
-  const item = fresh[0] ?? queue?.items[0];
+  const queue = await refreshQueue();
+  if (!queue) return;
+  const fresh = queue.items.filter((item) => !E.passed.has(`${item.track}/${item.frame}`)), item = fresh[0] ?? queue.items[0];
   if (!fresh.length) E.passed.clear();
   if (!item) { say(`Nothing is left to correct for ${E.target} px.`, 'done'); return; }
   goToItem(item);

@@ -43,7 +43,7 @@ function createFrameStore(url, count, onFetched) {
       const index = nextMissing();
       if (index < 0) return;
       busy++;
-      fetchBlob(index).catch(() => {}).finally(() => { busy--; prefetch(); });
+      fetchBlob(index).catch(() => pause(MOST_WAIT)).finally(() => { busy--; prefetch(); });
     }
   }
 

@@ -304,7 +304,7 @@ window.addEventListener('diffpose:goto', (event) => { if (!E.on) setEdit(true); 
 window.addEventListener('diffpose:next', goToNext);
 window.addEventListener('diffpose:target', (event) => { E.target = event.detail.target; E.passed.clear(); refreshQueue(); });
 window.addEventListener('diffpose:select', (event) => { if (E.on) { E.anchor = event.detail.first; goTo(event.detail.last); showTools(); tellMarks(); } });
-window.addEventListener('diffpose:hello', () => { tellPoses(); tellMarks(); announce('frame', { frame: S.frame, time: S.times[S.frame] ?? 0 }); });
+window.addEventListener('diffpose:hello', () => { tellPoses(); tellMarks(); tellQueue(); tellProject(); announce('frame', { frame: S.frame, time: S.times[S.frame] ?? 0 }); });
 
 const start = props.value?.start;
 if (start) Object.assign(S, { steps: start.steps, hypotheses: start.hypotheses, joint: start.joint, layers: new Set(start.layers) });

@@ -1,19 +1,19 @@
 // The current frame, sampled again with the sliders' settings. One request is in flight at a time;
 // an answer counts only if it carries the sequence number of the wish that is still the newest.
 
-function createLive(resample, onAnswer) {
-  let sequence = 0, desired = null, flying = null, answer = null, timer = 0;
+function createLive(resample, { onAnswer, onMiss }) {
+  let sequence = 0, desired = null, flying = null, answer = null, timer = 0, missed = false;
 
   const keyOf = (w) => [w.clip, w.revision, w.track, w.frame, w.steps, w.hypotheses, w.keypoint].join('/');
 
   async function send() {
     if (flying || !desired || answer?.key === desired.key) return;
     const sent = flying = { ...desired, sequence: ++sequence };
-    const started = performance.now();
-    const reply = (await Promise.resolve(resample(sent)).catch(() => null))
-      ?? { ok: false, sequence: sent.sequence, error: 'The server did not answer; try again.' };
+    const started = performance.now(), wanted = () => desired?.key === sent.key;
+    const reply = await askUntilAnswered(() => resample(sent), wanted, () => { missed = true; onMiss(true); });
     flying = null;
-    if (desired?.key === sent.key && reply.sequence === sent.sequence) {
+    if (reply && missed) { missed = false; onMiss(false); }
+    if (wanted() && reply?.sequence === sent.sequence) {
       answer = { ...reply, key: sent.key, waited: performance.now() - started };
       onAnswer(answer);
     }

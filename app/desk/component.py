@@ -23,18 +23,19 @@ def project_list(projects: Callable[[Any], dict[str, Any]], **options: Any) -> g
         projects: Called by the page with what `app.desk.answers.projects` takes.
         options: Passed on to `gradio.HTML`.
     """
-    return _component("projects", {}, server_functions=[projects], **options)
+    return _component("projects", {}, first="asking.js", server_functions=[projects], **options)
 
 
-def _component(name: str, value: dict[str, Any], **options: Any) -> gr.HTML:
+def _component(name: str, value: dict[str, Any], *, first: str = "", **options: Any) -> gr.HTML:
     def read(ending: str) -> str:
         return (FOLDER / f"{name}.{ending}").read_text(encoding="utf-8")
 
+    shared = (FOLDER.parent / "canvas" / first).read_text(encoding="utf-8") if first else ""
     return gr.HTML(
         value=value,
         html_template=read("html"),
         css_template=(FOLDER / "panels.css").read_text(encoding="utf-8"),
-        js_on_load=read("js"),
+        js_on_load=shared + read("js"),
         apply_default_css=False,
         **options,
     )

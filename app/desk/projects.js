@@ -3,7 +3,7 @@
 const panel = element.querySelector('.dp-projects'), list = panel.querySelector('.dp-list');
 const openName = panel.querySelector('.dp-open-name'), gone = panel.querySelector('.dp-gone'), note = panel.querySelector('.dp-note');
 const ABOUT = note.textContent;
-let open = null, deleted = null, shownFor = null, about = ABOUT;
+let open = null, deleted = null, shownFor = null, about = ABOUT, asked = 0, shown = 0, shows = 0;
 
 const limit = (days) => `What is not used for ${days === 1 ? 'a day' : days < 1 ? `${Math.round(24 * days)} hours` : `${days} days`} is deleted here, with its video: download what you want to keep.`;
 
@@ -11,13 +11,19 @@ const session = () => window.diffpose?.state.session;
 
 async function ask(what, fields = {}) {
   if (!session()) return null;
+  const number = ++asked;
   const reply = await Promise.resolve(server.projects({ session: session(), do: what, ...fields })).catch(() => null);
   if (reply?.keep_days) about = `${ABOUT} ${limit(reply.keep_days)}`;
   const problem = reply ? reply.words : 'The server does not answer.';
-  if (reply?.projects) list.replaceChildren(...reply.projects.map(line));
+  if (reply?.projects && number > shown) { shown = number; list.replaceChildren(...reply.projects.map(line)); }
   note.textContent = problem ?? about;
   note.hidden = !problem && about === ABOUT && list.children.length > 0;
   return reply;
+}
+
+function show() {
+  const number = ++shows;
+  return askUntilAnswered(() => ask('list'), () => panel.open && number === shows);
 }
 
 const when = (seconds) => new Date(1000 * seconds).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
@@ -83,11 +89,12 @@ gone.querySelector('button').addEventListener('click', async () => {
 });
 // The page's own upload takes project files too.
 panel.querySelector('.dp-open-file').addEventListener('click', () => document.querySelector('input[type=file][accept*=".diffpose"]')?.click());
-panel.addEventListener('toggle', () => { if (panel.open) ask('list'); });
+panel.addEventListener('toggle', () => { if (panel.open) show(); });
 window.addEventListener('diffpose:project', ({ detail }) => {
   open = detail.id ? detail : null;
   openName.textContent = open ? `${open.name} \u00b7 ${open.trouble ? 'not saved' : open.waiting ? 'saving' : 'saved'}` : '';
   openName.classList.toggle('dp-bad', Boolean(open?.trouble));
   const now = `${open?.id}/${open?.name}/${open?.stamp}`;
-  if (now !== shownFor) { shownFor = now; if (panel.open) ask('list'); }
+  if (now !== shownFor) { shownFor = now; if (panel.open) show(); }
 });
+window.dispatchEvent(new CustomEvent('diffpose:hello')); // what was said before this was here is said again

@@ -46,3 +46,4 @@ window.addEventListener('diffpose:queue', ({ detail }) => {
 window.addEventListener('diffpose:frame', ({ detail }) => { if (detail.frame !== frame) { frame = detail.frame; light(); } });
 panel.querySelector('.dp-next').addEventListener('click', () => tell('next'));
 panel.querySelector('.dp-target').addEventListener('change', ({ target }) => tell('target', { target: Number(target.value) }));
+window.dispatchEvent(new CustomEvent('diffpose:hello')); // what was said before this was here is said again

@@ -30,7 +30,8 @@ def chart(value: dict[str, Any], **options: Any) -> gr.HTML:
 def players(**options: Any) -> gr.HTML:
     """Two sessions side by side: its value is of `app.measure.sessions.players_view`."""
     canvas = FOLDER.parent / "canvas"
-    scripts = (canvas / "frames.js", canvas / "draw.js", FOLDER / "players.js")
+    shared = (canvas / name for name in ("asking.js", "frames.js", "draw.js"))
+    scripts = (*shared, FOLDER / "players.js")
     styles = (canvas / "canvas.css", FOLDER / "players.css")
     return gr.HTML(
         value={},

@@ -1,10 +1,10 @@
 // Two sessions side by side under one transport, on the first one's clock: the second's times are
-// later by the offset. In scope (gr.HTML): element, props, watch; above: frames.js, draw.js.
+// later by the offset. In scope (gr.HTML): element, props, watch; above: asking.js, frames.js, draw.js.
 
 const root = element.querySelector('.dp-players'), seekBar = element.querySelector('.dp-pair-seek');
 const P = { key: '', offset: 0, tick: 0, ticks: [0], playing: false, closeUp: true, sides: [], drawn: 0 };
 const clockOf = (side) => (side.number ? P.offset : 0);
-const ask = async (path) => { const r = await fetch(`gradio_api/file=${path}`); if (!r.ok) throw new Error(path); return r.json(); };
+const ask = (path) => fetchFile(`gradio_api/file=${path}`);
 const middle = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 // The nearest frame in time; -1 before the first and after the last.
@@ -83,9 +83,10 @@ async function pump(side) {
   side.pumping = true;
   try {
     while (side.wanted >= 0 && side.frame !== side.wanted) {
-      const frame = side.wanted, picture = await side.store.bitmap(frame).catch(() => null);
-      if (!picture) break;
-      if (side.wanted < 0) break;
+      const frame = side.wanted, here = () => side.wanted === frame && P.sides.includes(side);
+      const picture = await askUntilAnswered(() => side.store.bitmap(frame), here);
+      if (side.wanted < 0 || !P.sides.includes(side)) break;
+      if (!picture) continue;
       Object.assign(side, { frame, picture });
       side.store.setShown(frame); paint(side);
     }

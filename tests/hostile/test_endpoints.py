@@ -16,7 +16,7 @@ from app.settings import Settings
 from tests.app.figures import serving, write_clip
 from tests.hostile.endpoints import Hostile, Page, send
 
-COUNT = int(os.environ.get("DIFFPOSE_HOSTILE", "100"))
+COUNT = int(os.environ.get("DIFFPOSE_HOSTILE", "40"))
 SEED = int(os.environ.get("DIFFPOSE_SEED", "0"))
 
 

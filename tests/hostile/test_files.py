@@ -77,7 +77,7 @@ def test_mutated_json_is_read_or_refused_in_one_sentence(tmp_path, kind):
     content = json_files.whole_files(tmp_path)[kind]
     path = tmp_path / f"{kind}.json"
     broken = {}
-    for seed in running.seeds(60):
+    for seed in running.seeds(20):
         path.write_bytes(json_files.mutated(content, seed))
         for number, read in enumerate(READERS[kind]):
             if words := running.obeys(read, path):
@@ -150,7 +150,7 @@ def test_mutated_files_of_other_programs_are_read_or_refused(tmp_path, kind):
     content = whole.read_bytes()
     path = tmp_path / f"mutated{whole.suffix}"
     broken = {}
-    for seed in running.seeds(60 if kind in TEXTS else 6):
+    for seed in running.seeds(20 if kind in TEXTS else 2):
         path.write_bytes(imports.mutated(content, kind, seed))
         if words := running.obeys(lambda file: import_poses(file, info=VIDEO), path):
             broken[seed] = words
@@ -160,7 +160,7 @@ def test_mutated_files_of_other_programs_are_read_or_refused(tmp_path, kind):
 
 def test_mutated_videos_are_read_or_refused_within_limits(tmp_path):
     """In a process of their own, which is ended if it hangs and may use a gigabyte."""
-    count = str(len(running.seeds(70)))
+    count = str(len(running.seeds(21)))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     done = subprocess.run(
         [sys.executable, "-m", "tests.hostile.video_worker", str(tmp_path), count],

@@ -1,6 +1,6 @@
 """A project file from a stranger opens with valid content, or is refused in one sentence.
 
-A hundred files in the usual run; DIFFPOSE_HOSTILE=10000 takes so many. One file again:
+Two files of each kind in the usual run; DIFFPOSE_HOSTILE=10000 takes so many. One file again:
 ``hostile_project(seed, ...)``.
 """
 
@@ -16,7 +16,7 @@ import pytest
 from tests.hostile.project import honest_project, use
 
 ROOT = Path(__file__).parents[2]
-COUNT = int(os.environ.get("DIFFPOSE_HOSTILE", "100"))
+COUNT = int(os.environ.get("DIFFPOSE_HOSTILE", "38"))
 BATCH = 100
 HANGS_S = 600  # for a batch, on a machine with other work: a hang lasts for ever
 MOST_CPU_S, MOST_KB = 10, 2**20
