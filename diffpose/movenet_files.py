@@ -174,7 +174,7 @@ def load_movenet(path: Path) -> MoveNet:
         raise WeightsError(
             f"{path.name} holds no MoveNet of format {FORMAT} "
             f"(found {metadata.get('format', 'no format')}); "
-            "make one with `diffpose import-backbone`."
+            "make one with `diffpose train import-backbone`."
         )
     network = MoveNet(movenet_config(metadata.get("name", "")))
     try:

@@ -1,4 +1,4 @@
-"""Commands that make training data: ``synthesize``, and importers of what it is made from."""
+"""``diffpose data synthesize`` and the importers of what it renders."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ class DataSplit(StrEnum):
 
 
 class DataFormat(StrEnum):
-    """What ``synthesize`` writes; see docs/training.md."""
+    """What ``data synthesize`` writes; see docs/training.md."""
 
     SHARDS = "shards"
     POSETRACK = "posetrack"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app.command()(synthesize)
-    app.command("import-avatar")(import_avatar)
-    app.command("import-motion")(import_motion)
-    app.command("import-backbone")(import_backbone)
+def register(data: typer.Typer) -> None:
+    """Add the commands to the group."""
+    data.command()(synthesize)
+    data.command("import-avatar")(import_avatar)
+    data.command("import-motion")(import_motion)
 
 
 def synthesize(
@@ -45,7 +44,7 @@ def synthesize(
         DataSplit.TRAIN
     ),
     data_format: Annotated[
-        DataFormat, typer.Option("--format", help="Shards for `train`, or a PoseTrack folder.")
+        DataFormat, typer.Option("--format", help="Shards for `train pose`, or a PoseTrack folder.")
     ] = DataFormat.SHARDS,
     clips: Annotated[
         int, typer.Option(help="Shards: around one person each, 64 to a shard. PoseTrack: videos.")
@@ -131,7 +130,7 @@ def import_avatar(
     ] = "",
     triangles: Annotated[int, typer.Option(help="Of the body; more are merged.")] = 8000,
 ) -> None:
-    """Convert rigged people for `synthesize`; meshopt-compressed files too."""
+    """Convert rigged people for `data synthesize`; meshopt-compressed files too."""
     from diffpose.data.synthetic.avatar_import import import_avatar as convert
 
     _check_single(name, files)
@@ -154,7 +153,7 @@ def import_motion(
         ),
     ] = None,
 ) -> None:
-    """Add recorded motion to a folder for `synthesize`."""
+    """Add recorded motion to a folder for `data synthesize`."""
     from diffpose.data.synthetic.motion_import import import_motion as convert
 
     _check_single(name, files)
@@ -164,20 +163,6 @@ def import_motion(
             t_pose_frame=t_pose_frame,
         )  # fmt: skip
         typer.echo(clip)
-
-
-def import_backbone(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE.json", help="TensorFlow.js graph, its .bin beside it.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
-) -> None:
-    """Convert a published MoveNet for `train` and `pseudo-label`: Thunder or MultiPose."""
-    from diffpose.movenet_files import read_published, save_movenet
-
-    network = read_published(file)
-    save_movenet(output, network)
-    typer.echo(f"{network.config.name}: {output}")
 
 
 def _check_single(name: str, files: list[Path]) -> None:

@@ -168,7 +168,8 @@ def _read_trust(
         if missing or tuple(table["keypoints"]) != skeleton.keypoints:
             raise FormatError(
                 f"{path.name} was made for other pictures or keypoints than these "
-                f"({len(missing)} of {len(names)} pictures are not in it); run `audit` again."
+                f"({len(missing)} of {len(names)} pictures are not in it); "
+                "run `data check-annotations` again."
             )
         order = [rows[name] for name in names]
         return table["weights"][order], table["settled"][order] if "settled" in table else None

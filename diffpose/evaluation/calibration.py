@@ -152,7 +152,7 @@ class Calibration:
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise FormatError(
                 f"Expected a calibration of format {FORMAT}, got another ({error}); "
-                "run `diffpose calibrate` anew."
+                "run `diffpose train calibrate` anew."
             ) from None
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from diffpose.errors import DiffPoseError, ProjectError
+from diffpose.poses import PoseSequence, Provenance, Track, VideoInfo
 from diffpose.review.limits import MAX_NAME
 from diffpose.review.migrations import Clock, utc_now
 from diffpose.review.opening import PART, explained_os, remove_database, unfinished_name
@@ -68,6 +69,57 @@ def create_project(folder: Path | str, name: str, *, clock: Clock = utc_now) -> 
             store.checkpoint()
         made = publish(path, folder, name)
     return Store(made, clock=clock)
+
+
+def check_new(path: Path) -> None:
+    """Refuse a name under which something lies already.
+
+    Raises:
+        ProjectError: There is such a file; a project may hold corrections and is never replaced.
+    """
+    if path.exists():
+        raise ProjectError(
+            f"{path} exists already, and a project is never overwritten; choose another name, or "
+            "move that file away."
+        )
+
+
+def write_project(
+    path: Path,
+    video: VideoInfo,
+    people: Iterable[tuple[PoseSequence, Track]],
+    provenance: Provenance,
+    *,
+    clock: Clock = utc_now,
+) -> None:
+    """Write a new project file with the poses of one video; the file appears when it is whole.
+
+    Args:
+        path: The file, which must not exist.
+        video: The video of the poses.
+        people: Poses and boxes of each person; somebody without poses is left out.
+        provenance: How the poses were made.
+        clock: Now, with its time zone.
+
+    Raises:
+        ProjectError: The file exists, or the folder cannot be written.
+    """
+    check_new(path)
+    with unfinished(path.parent, path.stem) as made:
+        with Store(made, clock=clock) as store:
+            store.rename(path.stem)
+            store.add_video(replace(video, path=video.path.resolve()))
+            for sequence, boxes in people:
+                if len(sequence):
+                    store.add_predictions(
+                        sequence, video_id=video.video_id, boxes=boxes, provenance=provenance
+                    )
+            store.checkpoint()
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            check_new(path)
+        made.replace(path)
 
 
 def rename_project(path: Path | str, name: str, *, clock: Clock = utc_now) -> None:

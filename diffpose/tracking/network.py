@@ -128,7 +128,7 @@ def load_movenet_into(network: PersonNet, path: Path) -> None:
 
     Args:
         network: Filled.
-        path: A file of `diffpose import-backbone`.
+        path: A file of `diffpose train import-backbone`.
 
     Raises:
         WeightsError: The file is damaged or holds another network.

@@ -137,7 +137,7 @@ def train_detector(
         config: The run.
         mixture: Its data.
         folder: Where it writes.
-        init: File of `diffpose import-backbone` that a new run begins with.
+        init: File of `diffpose train import-backbone` that a new run begins with.
         device: Where it computes.
         clock: Seconds.
         listen: Told every log record.
