@@ -1,4 +1,4 @@
-"""What the app can be told from outside: flags and environment variables to frozen settings."""
+"""The app's settings: flags and environment variables to frozen settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do the stated uncertainties come true? Tables by joint group, raw and calibrated, and a plot.
+"""Are the stated uncertainties calibrated? Tables by joint group, raw and calibrated, and a plot.
 
     python benchmarks/calibration.py [--weights FILE] [--lspet LSPET] [--shards TEST] \
         [--jhmdb JHMDB] [--every 1] [--plot docs/reliability.png]

@@ -1,4 +1,4 @@
-"""DiffPose: poses from video, with how sure they are.
+"""DiffPose: human poses from video with calibrated uncertainty.
 
 Importing this package needs numpy only; the network lives in `diffpose.inference`.
 """

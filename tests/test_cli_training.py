@@ -88,7 +88,7 @@ def test_an_audit_hears_a_second_opinion(tmp_path, lspet):
     )
     audited = run("data", "check-annotations", lspet, "--second-opinion", opinion, "-o", trust)
     assert audited.exit_code == 0, audited.output
-    assert "gave way" in audited.output
+    assert "replaced" in audited.output
     settled = load_lspet(lspet, "train", HALPE26, trust=str(trust))
     nose = settled.keypoints[:, HALPE26.index("nose")]
     np.testing.assert_array_equal(nose, np.tile([30, 40], (len(names), 1)))

@@ -154,7 +154,9 @@ def infer(
     one_sided: Annotated[
         bool, typer.Option("--one-sided", help="Faster: do not look at the mirror image as well.")
     ] = False,
-    weights: Annotated[Path | None, typer.Option(help="Weights file instead of the own.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Another weights file than the shipped one.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Estimate the poses in a video, a picture or a folder of pictures."""

@@ -22,7 +22,9 @@ def register(data: typer.Typer) -> None:
 def check_annotations(
     folder: Annotated[Path, typer.Argument(metavar="LSPET")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File for `train pose --trust`.")],
-    weights: Annotated[Path | None, typer.Option(help="Weights file instead of the own.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Another weights file than the shipped one.")
+    ] = None,
     second_opinion: Annotated[
         Path | None, typer.Option(help="COCO results of another estimator on these pictures.")
     ] = None,
@@ -54,7 +56,7 @@ def _check_by_opinion(source: StillSource, opinion: Path, output: Path) -> None:
     annotated = int(np.isfinite(source.keypoints).all(axis=-1).sum())
     typer.echo(
         f"{len(source)} pictures: sides changed in {settled.exchanged.sum()}; of {annotated} "
-        f"annotated keypoints {settled.replaced.sum()} gave way and "
+        f"annotated keypoints {settled.replaced.sum()} replaced and "
         f"{(settled.weights < 1).sum() - settled.replaced.sum() - settled.added.sum()} count "
         f"less; {settled.added.sum()} added: {output}"
     )

@@ -58,7 +58,7 @@ def pseudo_label(
     ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: torch's default.")] = 0,
 ) -> None:
-    """Label people by what several views of teacher networks agree on; run again to go on."""
+    """Label people by what several views of teacher networks agree on; run again to continue."""
     import torch
 
     if threads:

@@ -58,7 +58,7 @@ def train_pose(
     workers: Annotated[int, typer.Option(help="Processes that make batches; 0: a thread.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
-    """Train the pose network; kill it at any moment and run the same command to go on."""
+    """Train the pose network; kill it at any moment and run the same command to continue."""
     from diffpose.training.config import find_training_config
     from diffpose.training.data import load_data
     from diffpose.training.distributed import join_team
@@ -118,11 +118,11 @@ def train_person_detector(
     start_from: Annotated[
         Path | None, typer.Option(help="MultiPose file of `train import-backbone` to begin with.")
     ] = None,
-    minutes: Annotated[float, typer.Option(help="Wall-clock budget over all sittings.")] = 55.0,
+    minutes: Annotated[float, typer.Option(help="Wall-clock budget over all sessions.")] = 55.0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: torch's default.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
-    """Train the person detector; kill it at any moment and run the same command to go on."""
+    """Train the person detector; kill it at any moment and run the same command to continue."""
     from diffpose.data.synthetic.library import read_names
     from diffpose.training.detector import (
         DetectorTrainingConfig,
@@ -158,7 +158,7 @@ def average(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
     share: Annotated[float, typer.Option(help="What SECOND counts, 0 to 1.")] = 0.5,
 ) -> None:
-    """Average two weights files, one trained on from the other; calibrate the result anew."""
+    """Average two weights files, one trained on from the other; calibrate the result again."""
     from diffpose.model.weights import average_weights
 
     average_weights(first, second, share=share, output=output)
@@ -218,7 +218,7 @@ def calibrate(
 @train.command("import-backbone")
 def import_backbone(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE.json", help="TensorFlow.js graph, its .bin beside it.")
+        Path, typer.Argument(metavar="FILE.json", help="TensorFlow.js graph, its .bin next to it.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
 ) -> None:

@@ -210,7 +210,7 @@ class ShardSource:
                 boxes, times_s = shard["boxes"], shard["times_s"]
         except (OSError, KeyError, ValueError) as error:
             raise FormatError(
-                f"{path.name} is no readable shard ({error}); render it anew."
+                f"{path.name} is no readable shard ({error}); render it again."
             ) from None
         clips, frames = keypoints.shape[:2]
         for clip in range(clips):

@@ -243,7 +243,7 @@ class Estimator:
             constrain: Imposes what a reviewer knows on every clean prediction (B * S, K, h, w),
                 the hypotheses of a window in a row (`diffpose.diffusion.conditioning`). None:
                 nothing is known, and the pose is read mostly from the first step.
-            on_step: Told the poses after every step but the last, for showing them early.
+            on_step: Receives the poses after every step but the last, for showing them early.
 
         Returns:
             Poses in video pixels. A window's noise never depends on its batch.

@@ -18,7 +18,7 @@ from diffpose.review.opening import PART, explained_os, remove_database, unfinis
 from diffpose.review.store import Store
 
 SUFFIX = ".diffpose"
-TRASH = "trash"  # folder beside the projects; what is deleted lies in it until somebody empties it
+TRASH = "trash"  # folder next to the projects; what is deleted lies in it until somebody empties it
 _HALF_MADE = re.compile(
     rf"(\.[0-9a-f]{{16}}|.*{re.escape(SUFFIX)}){re.escape(PART)}(-wal|-shm|-journal)?"
 )
@@ -141,7 +141,7 @@ def copy_project(path: Path | str, name: str, *, clock: Clock = utc_now) -> Path
 
 
 def delete_project(path: Path | str, *, clock: Clock = utc_now) -> Path:
-    """Move a project into the trash folder beside it; the returned path restores it."""
+    """Move a project into the trash folder next to it; the returned path restores it."""
     path = Path(path)
     try:
         with _existing(path, clock) as store:
@@ -200,7 +200,7 @@ def publish(made: Path, folder: Path, name: str) -> Path:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The project file and what SQLite keeps beside it."""
+    """The project file and what SQLite keeps next to it."""
     beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
     return [file for file in (path, *beside) if file.exists()]
 

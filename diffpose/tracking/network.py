@@ -74,7 +74,7 @@ class PersonNet(nn.Module):
         return maps["centre"][:, 0].float(), shapes.float()
 
     def raise_logits(self, amount: float) -> None:
-        """Add to every centre logit: moves the score at which people are best told apart."""
+        """Add to every centre logit: moves the score at which people are best separated."""
         with torch.no_grad():
             self.bias.add_(amount)
 

@@ -27,7 +27,7 @@ class StageConfig:
             share of them: the decoder costs several times what the backbone does.
         steps: Optimizer steps; 0: no limit.
         epochs: Instead of steps: times that as many windows are read as there are examples.
-        minutes: Wall-clock budget of the stage over all its sittings; 0: no limit.
+        minutes: Wall-clock budget of the stage over all its sessions; 0: no limit.
         crop_size: (height, width); the preset's in a diffusion stage.
         num_frames: T of the windows read from clips.
         still_frames: T of pseudo-clips from stills; 1 repeats the features of the one frame.
