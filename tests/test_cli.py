@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 import diffpose
 from diffpose.cli import app
+from diffpose.cli.console import needs
 from diffpose.errors import WeightsError
 from diffpose.formats.native import read_native
 from diffpose.formats.table import read_csv
@@ -347,6 +348,12 @@ def test_without_the_app_s_packages_the_command_names_them(
 
     assert result.exit_code == 2
     assert "pip install 'gradio" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_missing_module_of_our_own_is_no_package_to_install() -> None:
+    with pytest.raises(ModuleNotFoundError), needs("The app", "gradio>=6"):
+        raise ModuleNotFoundError(name="gradio_client")
 
 
 def test_help_names_the_defaults_of_the_library() -> None:

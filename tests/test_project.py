@@ -69,6 +69,17 @@ def test_the_image_copies_all_that_the_wheel_is_built_from() -> None:
     assert {"pyproject.toml", "README.md", "LICENSE", "NOTICE"} <= kept
 
 
+def test_messages_ask_for_what_the_extras_ask_for() -> None:
+    extras = tomllib.loads(read("pyproject.toml"))["project"]["optional-dependencies"]
+    asked = {
+        name: re.findall(r"needs\(([^)]+)\)", read(f"diffpose/cli/{name}.py"))[0]
+        for name in ("start", "material")
+    }
+
+    assert all(f'"{each}"' in asked["start"] for each in extras["app"])
+    assert any(f'"{each}"' in asked["material"] for each in extras["train"])
+
+
 def test_nothing_names_the_other_project_of_the_package_index() -> None:
     project = tomllib.loads(read("pyproject.toml"))["project"]
     wrong = re.compile(r"pip3? install (?:-\S+ )*['\"]?diffpose\b")

@@ -10,6 +10,7 @@ from typing import Annotated, TypedDict
 
 import typer
 
+from diffpose.cli.console import needs
 from diffpose.errors import SettingsError
 
 _FOLDER = "Folder with avatars/, mocap/ and backgrounds/."
@@ -74,9 +75,10 @@ def synthesize(
     workers: Annotated[int, typer.Option(help="Processes that render.")] = 1,
 ) -> None:
     """Render synthetic people with exact annotations; what is finished is kept."""
+    with needs("Rendering", "moderngl>=5.12"):
+        from diffpose.data.synthetic.posetrack_clips import write_posetrack_clips
+        from diffpose.data.synthetic.shards import Material, write_scene_shards, write_shards
     from diffpose.data.synthetic.library import read_names
-    from diffpose.data.synthetic.posetrack_clips import write_posetrack_clips
-    from diffpose.data.synthetic.shards import Material, write_scene_shards, write_shards
     from diffpose.data.synthetic.stage import DEFAULT_MIX
 
     avatars, mocap, backgrounds = (material / name for name in ("avatars", "mocap", "backgrounds"))

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from diffpose.errors import SettingsError
+from diffpose.cli.console import needs
 from diffpose.shipped import ROOT
 
 
@@ -24,13 +24,6 @@ def start_app(context: typer.Context) -> None:
     """Start the browser app; `diffpose app --help` lists its options."""
     # The library knows nothing of the app, which is imported by name, as `app.py` does it.
     sys.path.insert(0, str(ROOT))
-    try:
+    with needs("The app", "gradio>=6.20,<7", "plotly>=6.0"):
         main = importlib.import_module("app.main").main
-    except ModuleNotFoundError as error:
-        if error.name not in ("gradio", "plotly"):
-            raise
-        raise SettingsError(
-            f"The app needs the package {error.name}, which is not installed; run pip install "
-            "'gradio>=6.20,<7' 'plotly>=6.0'."
-        ) from None
     sys.exit(main(context.args, program="diffpose app"))
