@@ -33,7 +33,7 @@ class PersonPoses:
     """Poses of one person as they come in.
 
     Attributes:
-        generation: Counts the runs; the browser starts reading anew with each.
+        generation: Counts the runs; the browser starts reading again with each.
         parts: Files of this generation written so far.
         by_frame: The poses.
         sampling: Settings of the newest run.

@@ -135,7 +135,7 @@ def write_times(
 
 
 def read_truth(path: Path, num_frames: int, skeleton: Skeleton) -> list[list[views.Rows]] | None:
-    """True poses that lie beside an example, of everybody in every frame."""
+    """True poses from the file next to an example, of everybody in every frame."""
     truth = path.with_suffix(".truth.json")
     if not truth.is_file():
         return None

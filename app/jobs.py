@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from app.failures import words_of
 from app.session import Session, Status
@@ -13,7 +13,9 @@ from diffpose.errors import CancelledError
 _TICK_S = 0.25
 
 
-def run_job(session: Session, work: Callable[[], str], *, wait_s: float = 0.2) -> Iterator[None]:
+def run_job(
+    session: Session, work: Callable[[], str], *, wait_s: float = 0.2
+) -> Generator[None, None, None]:
     """Do long work in a thread; yield whenever the page should look again.
 
     The words ``work`` returns are the final status; so is the message of what it raises. If the

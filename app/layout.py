@@ -48,7 +48,7 @@ def build_app(workspace: Workspace) -> gr.Blocks:
     ) as page:
         session = gr.State("")
         gr.HTML(
-            f"<h1>{TITLE}</h1><p>Human pose from video, and how sure it is.</p>",
+            f"<h1>{TITLE}</h1><p>Human poses in video, with calibrated uncertainty.</p>",
             elem_id="header",
             apply_default_css=False,
         )
@@ -152,7 +152,7 @@ def _sampling() -> tuple[gr.Slider, gr.Slider]:
         _heading("Sampling, live on this frame")
         steps = gr.Slider(
             1, MAX_STEPS, START_STEPS, step=1, label="Denoising steps", elem_id="steps",
-            info="More sharpens each sample; slower.", buttons=[],
+            info="More steps: sharper samples, more time.", buttons=[],
         )  # fmt: skip
         hypotheses = gr.Slider(
             1, MAX_HYPOTHESES, START_HYPOTHESES, step=1, label="Ensemble samples",

@@ -1,4 +1,4 @@
-"""One model, several visitors: long runs take turns, and each is told how many are before it."""
+"""One model, several visitors: long runs take turns, and each sees how many are before it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Line:
         """Wait for the model, and hold it.
 
         Args:
-            waiting: Told how many are ahead whenever that changes, and not at all if none is.
+            waiting: Receives how many are ahead whenever that changes, and not at all if none is.
             cancelled: Asked while waiting.
 
         Raises:
@@ -90,5 +90,5 @@ class Line:
 
 
 def words_for(ahead: int) -> str:
-    """What a visitor who waits is told."""
+    """What a visitor who waits sees."""
     return f"Waiting for the model: {ahead} {'run' if ahead == 1 else 'runs'} before yours"

@@ -19,8 +19,12 @@ LOGIN_COMMANDS = {"--hash-logins": "a file of logins", "--hash-password": "a nam
 a password and prints the line of the file."""
 
 
-def main(arguments: Sequence[str]) -> str | None:
+def main(arguments: Sequence[str], *, program: str = "app.py") -> str | None:
     """Serve until the process is asked to stop.
+
+    Args:
+        arguments: Flags of `app.settings.read_settings`, or one of `LOGIN_COMMANDS`.
+        program: What the help calls the command.
 
     Returns:
         One sentence if the app cannot start, for `sys.exit`.
@@ -30,7 +34,7 @@ def main(arguments: Sequence[str]) -> str | None:
     try:
         if arguments and arguments[0] in LOGIN_COMMANDS:
             return _change_logins(arguments)
-        with Workspace(read_settings(arguments)) as workspace:
+        with Workspace(read_settings(arguments, program=program)) as workspace:
             launch(build_app(workspace), workspace)
     except DiffPoseError as error:
         return str(error)

@@ -39,7 +39,7 @@ class Session:
         author: Who corrects.
         example: The example that is shown, if it is one.
         desk: The open project.
-        stamp: Counts what makes the page read all of the project's poses anew.
+        stamp: Counts what makes the page read all of the project's poses again.
         wanted: A project that waits for its video to be uploaded.
         person: The chosen person's id.
         revision: Counts changes that make a live answer old.

@@ -1,4 +1,4 @@
-"""What the app can be told from outside: flags and environment variables to frozen settings."""
+"""The app's settings: flags and environment variables to frozen settings."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.door.hosts import parse_origin
+from diffpose import shipped
 from diffpose.errors import SettingsError
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 MAX_STEPS = 16
 """Largest K the page offers."""
@@ -59,7 +58,7 @@ class Settings:
     port: int | None = None
     device: str = "cpu"
     weights: Path | None = None
-    examples: Path = REPOSITORY / "assets" / "examples"
+    examples: Path = shipped.EXAMPLES
     work: Path | None = None
     projects: Path | None = None
     shared_projects: bool = False
@@ -95,10 +94,13 @@ class Settings:
 
 
 def read_settings(
-    arguments: Sequence[str], environment: Mapping[str, str] = os.environ
+    arguments: Sequence[str],
+    environment: Mapping[str, str] = os.environ,
+    *,
+    program: str = "app.py",
 ) -> Settings:
     """Settings from the command line; what is not there comes from ``DIFFPOSE_*`` variables."""
-    parser = argparse.ArgumentParser(prog="app.py", description="Start the DiffPose app.")
+    parser = argparse.ArgumentParser(prog=program, description="Start the DiffPose app.")
     host = environment.get("DIFFPOSE_HOST") or environment.get("GRADIO_SERVER_NAME")
     parser.add_argument("--host", default=host)
     parser.add_argument("--port", type=int, default=_integer(environment, "DIFFPOSE_PORT"))

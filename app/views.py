@@ -1,4 +1,4 @@
-"""What the canvas and the timeline are told: domain records to JSON values. Pure functions.
+"""What the canvas and the timeline receive: domain records to JSON values. Pure functions.
 
 A pose travels as one row a keypoint, ``[x, y, confidence, cxx, cxy, cyy]`` in video pixels and
 pixels squared, null where the keypoint is unknown; confidence is null where a person placed it.
@@ -122,7 +122,7 @@ def times_view(times_s: FloatArray, truth: Sequence[list[Rows]] | None) -> Json:
 
 
 def model_view(adapted_words: str) -> Json:
-    """Which model is in force: the shipped one, or one that words tell about."""
+    """Which model is active: the shipped one, or one that words tell about."""
     return {"words": adapted_words or "Shipped model", "adapted": bool(adapted_words)}
 
 

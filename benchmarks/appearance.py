@@ -5,7 +5,7 @@
 MATERIAL: avatars/, mocap/, backgrounds/; the test split's people, motions and photos. Every scene
 (motion, camera, light, photo, things in the way, other people) is rendered with each person in each
 outfit, with each person's skin in other tones, and thinner and thicker, so differences are not
-those of the scenes. The main person is made anew, nothing else. 12 limb keypoints inside the
+those of the scenes. The main person is made again, nothing else. 12 limb keypoints inside the
 picture, torso-normalised PCK, K = E = 1, true boxes; ± is a jackknife over the scenes.
 """
 

@@ -1,11 +1,11 @@
-"""Do the stated uncertainties come true? Tables by joint group, raw and calibrated, and a plot.
+"""Are the stated uncertainties calibrated? Tables by joint group, raw and calibrated, and a plot.
 
     python benchmarks/calibration.py [--weights FILE] [--lspet LSPET] [--shards TEST] \
         [--jhmdb JHMDB] [--every 1] [--plot docs/reliability.png]
 
 LSPET: its val split. TEST: rendered shards of the test split, keypoints inside the picture.
 JHMDB and the example clips: windows around every tenth frame. Boxes: annotated extent. Nothing
-here may have been shown to `diffpose calibrate`.
+here may have been shown to `diffpose train calibrate`.
 """
 
 import argparse
@@ -151,7 +151,7 @@ def main():
                 widths.append(f"{title}: visible {pair[0]:.3f}, occluded {pair[1]:.3f}")
     print("Titles: data, then K, E.\n\nAs the network states it:\n\n" + coverage_table(raw))
     if not calibration.groups:
-        print("\nThese weights carry no calibration: run `diffpose calibrate`.")
+        print("\nThese weights carry no calibration: run `diffpose train calibrate`.")
     else:
         print("\nCalibrated:\n\n" + coverage_table(calibrated))
     for line in widths:

@@ -113,7 +113,7 @@ def by_gain(desk, rng):
     corrected[tuple(zip(*desk.placed, strict=True)) or ([], [])] = True
     visibility = np.where(desk.clip.known, 2, 0).astype(np.uint8)
     reviewed = ReviewedTrack(desk.poses, visibility, desk.confirmed, corrected)
-    # What the reviewer asked for is known to the queue; once it thinks that reached, it goes on.
+    # What the reviewer asked for is known to the queue; once it thinks that reached, it continues.
     target = TARGET * body_size(desk.clip.poses)
     items = order(reviewed, target_px=target) or order(reviewed, target_px=0.0)
     return int(np.searchsorted(desk.poses.frames, items[0].frame)) if items else None
@@ -244,8 +244,8 @@ def report(title, clips, methods, seeds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rendered", type=Path, help="clips with .truth.json beside them")
-    parser.add_argument("--jhmdb", type=Path, help="clips with annotations.json beside them")
+    parser.add_argument("--rendered", type=Path, help="clips with .truth.json next to them")
+    parser.add_argument("--jhmdb", type=Path, help="clips with annotations.json next to them")
     parser.add_argument("--cache", type=Path, required=True, help="keeps the predictions")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--part", choices=("report", "tune"), default="report")

@@ -6,8 +6,8 @@
 12 limb keypoints inside the picture, error in parts of the larger side of the extent of the
 annotated keypoints. Boxes: annotated extent, frame by frame. ``--still`` repeats the centre
 frame through the window (T = 1 with the same weights); ``--paper-crops`` crops every window by
-its own centre frame instead of sharing crops. ``--movenet`` (a file of `diffpose import-backbone`)
-scores MoveNet Thunder instead, frame by frame as in stills.py.
+its own centre frame instead of sharing crops. ``--movenet`` (a file of
+`diffpose train import-backbone`) scores MoveNet Thunder instead, frame by frame as in stills.py.
 """
 
 import argparse

@@ -5,8 +5,8 @@
 
 12 limb keypoints, error in parts of the torso. LSPET: val split, annotated keypoints' extent.
 coco_mini: people with 8 annotated keypoints or more, annotated boxes. ``--movenet`` (a file of
-`diffpose import-backbone`) scores MoveNet Thunder instead: the square around the box, 1.25 times as
-large, heatmaps of crop and mirror image averaged.
+`diffpose train import-backbone`) scores MoveNet Thunder instead: the square around the box, 1.25
+times as large, heatmaps of crop and mirror image averaged.
 """
 
 import argparse

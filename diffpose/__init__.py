@@ -1,4 +1,4 @@
-"""DiffPose: poses from video, with how sure they are.
+"""DiffPose: human poses from video with calibrated uncertainty.
 
 Importing this package needs numpy only; the network lives in `diffpose.inference`.
 """
@@ -14,7 +14,7 @@ from diffpose.poses import (
 )
 from diffpose.skeleton import COCO17, HALPE26, POSETRACK15, Skeleton
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "COCO17",

@@ -1,7 +1,7 @@
 """Names in tables that spreadsheets open: text that begins like a formula is written as text.
 
 A spreadsheet runs a cell that begins with ``=``, ``+``, ``-`` or ``@``, also after a tab or a
-carriage return; a name from a stranger's file could call home with what stands beside it. Such a
+carriage return; a name from a stranger's file could send its neighbours' values elsewhere. Such a
 name is written with an apostrophe before it, which spreadsheets take for "this is text", and
 `plain_name` takes the apostrophe away again. Numbers are never touched.
 """

@@ -100,7 +100,7 @@ def _pairs(network: nn.Module, example: Tensor) -> list[tuple[str, str]]:
 
 
 def _after_the_norm(norm: nn.Module) -> nn.Module:
-    """What a layer does besides normalising: timm's have the activation in them."""
+    """What a layer does apart from normalising: timm's have the activation in them."""
     parts = [getattr(norm, name) for name in ("drop", "act") if hasattr(norm, name)]
     return nn.Sequential(*parts) if parts else nn.Identity()
 

@@ -2,7 +2,8 @@
 
 Thunder finds the keypoints of the person in the middle of a crop, MultiPose finds people in a
 picture. Batch norms are folded into the convolutions in the published files, so there are none
-here. Source: TF Hub ``google/movenet``, Apache-2.0; `diffpose import-backbone` converts the files.
+here. Source: TF Hub ``google/movenet``, Apache-2.0;
+`diffpose train import-backbone` converts the files.
 """
 
 from __future__ import annotations

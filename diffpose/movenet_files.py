@@ -31,7 +31,7 @@ _GRAPH_HEADS = {
 
 
 def read_published(path: Path) -> MoveNet:
-    """The network of a published TensorFlow.js graph: a ``.json`` with its ``.bin`` beside it.
+    """The network of a published TensorFlow.js graph: a ``.json`` with its ``.bin`` next to it.
 
     Args:
         path: The ``.json``.
@@ -73,7 +73,7 @@ def _read_arrays(graph: dict[str, Any], path: Path) -> Arrays:
     """The arrays of the ``.bin``, one after the other; float16 where the file is quantized."""
     content = path.with_suffix(".bin")
     if not content.is_file():
-        raise WeightsError(f"Expected {content.name} beside {path.name}; it is not there.")
+        raise WeightsError(f"Expected {content.name} next to {path.name}; it is not there.")
     raw, arrays, start = content.read_bytes(), {}, 0
     for entry in graph["weights"]:
         kind = np.dtype(entry.get("quantization", entry)["dtype"])
@@ -174,7 +174,7 @@ def load_movenet(path: Path) -> MoveNet:
         raise WeightsError(
             f"{path.name} holds no MoveNet of format {FORMAT} "
             f"(found {metadata.get('format', 'no format')}); "
-            "make one with `diffpose import-backbone`."
+            "make one with `diffpose train import-backbone`."
         )
     network = MoveNet(movenet_config(metadata.get("name", "")))
     try:

@@ -41,4 +41,4 @@ def test_the_top_level_is_what_it_should_be():
     ).stdout.split("\n")
     folders = {line.split("/")[0] for line in tracked if "/" in line}
 
-    assert folders <= {"app", "diffpose", "assets", "tests", "docs", "benchmarks", ".ci"}
+    assert folders <= {"app", "diffpose", "assets", "tests", "docs", "benchmarks", ".ci", ".github"}

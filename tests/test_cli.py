@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +13,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+import diffpose
 from diffpose.cli import app
+from diffpose.cli.console import needs
 from diffpose.errors import WeightsError
 from diffpose.formats.native import read_native
 from diffpose.formats.table import read_csv
 from diffpose.poses import SamplingConfig
+from diffpose.review.store import Store
 from tests.fakes import (
     FakeDetector,
     FakeEstimator,
@@ -94,6 +99,52 @@ def test_a_video_gives_the_people_found(run: Run, video: FakeVideo, tmp_path: Pa
         7,
         "fake-weights",
     )
+
+
+def test_a_project_file_is_ready_for_review(run: Run, video: FakeVideo, tmp_path: Path) -> None:
+    out, same = tmp_path / "walk.diffpose", tmp_path / "walk.json"
+
+    result = run("walk.mp4", "-o", out, "--ensemble", 2)
+    run("walk.mp4", "-o", same, "--ensemble", 2)
+
+    assert result.exit_code == 0, result.stderr
+    expected = read_native(same)
+    with Store(out, read_only=True) as store:
+        (known,) = store.videos()
+        assert (store.name, store.track_ids()) == ("walk", [0, 1])
+        assert (known.video_id, known.path) == (video.info.video_id, Path("dots.mp4").resolve())
+        for track_id, sequence in enumerate(expected.sequences):
+            found = store.predictions(track_id)
+            np.testing.assert_array_equal(found.keypoints, sequence.keypoints)
+            boxes = store.boxes_of(track_id)
+            assert boxes is not None
+            assert boxes.frames.tolist() == sequence.frames.tolist()
+            assert store.provenance(track_id) == expected.provenance
+    listed = CliRunner().invoke(app, ["review", "queue", str(out), "--target-px", "0"])
+    assert json.loads(listed.stdout)["frames"] > 0
+
+
+def test_a_project_is_never_replaced(run: Run, video: FakeVideo, tmp_path: Path) -> None:
+    out = tmp_path / "walk.diffpose"
+    run("walk.mp4", "-o", out, "--ensemble", 1, "--steps", 1)
+    before = out.read_bytes()
+    video.reads.clear()
+
+    result = run("walk.mp4", "-o", out)
+
+    assert result.exit_code == 2
+    assert "never overwritten; choose another name" in result.stderr
+    assert out.read_bytes() == before
+    assert not video.reads  # refused before any work
+
+
+def test_a_project_holds_no_pictures(run: Run, folder: Path, tmp_path: Path) -> None:
+    for more in ([], ["--sequence"]):
+        result = run(folder, "-o", tmp_path / "walk.diffpose", *more)
+
+        assert result.exit_code == 2
+        assert "write a .json file" in result.stderr
+    assert not list(tmp_path.glob("*.diffpose"))
 
 
 def test_a_range_and_the_most_prominent_person(run: Run, video: FakeVideo, tmp_path: Path) -> None:
@@ -194,6 +245,7 @@ def test_nobody_anywhere_says_what_to_do(
         (["--sequence"], "folder of pictures"),
         (["--output", "no/such/folder/out.json"], "does not exist"),
         (["--output", "."], "must be a file"),
+        (["--output", "p.diffpose", "--format", "csv"], "give one of the two"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -268,6 +320,40 @@ def test_ctrl_c_keeps_finished_parts_and_the_next_run_goes_on(
 
     assert resumed.exit_code == undisturbed.exit_code == 0
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"diffpose {diffpose.__version__}\n"
+
+
+def test_the_package_runs_as_a_program_and_starts_the_app() -> None:
+    command = [sys.executable, "-m", "diffpose", "app", "--help"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "usage: diffpose app" in done.stdout
+    assert "--projects" in done.stdout
+
+
+def test_without_the_app_s_packages_the_command_names_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name="gradio")
+
+    monkeypatch.setattr("importlib.import_module", missing)
+
+    result = CliRunner().invoke(app, ["app"])
+
+    assert result.exit_code == 2
+    assert "pip install 'gradio" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_missing_module_of_our_own_is_no_package_to_install() -> None:
+    with pytest.raises(ModuleNotFoundError), needs("The app", "gradio>=6"):
+        raise ModuleNotFoundError(name="gradio_client")
 
 
 def test_help_names_the_defaults_of_the_library() -> None:

@@ -43,7 +43,7 @@ def test_from_a_posetrack_folder_to_the_table(tmp_path):
     (tmp_path / "tiny.toml").write_text(CONFIG)
     weights, written = tmp_path / "run" / "weights.safetensors", tmp_path / "written"
 
-    trained = run("train", "--config", tmp_path / "tiny.toml", "--posetrack", folder,
+    trained = run("train", "pose", "--config", tmp_path / "tiny.toml", "--posetrack", folder,
                   "-o", tmp_path / "run")  # fmt: skip
     scored = run("evaluate", "posetrack", folder, "--weights", weights, "--write", written)
     again = run("evaluate", "posetrack", folder, "--predictions", written)
@@ -69,9 +69,10 @@ def _row(result):
     [
         (["posetrack", "nowhere"], "annotations/val"),
         (["posetrack", "x", "--detector", "--boxes", "b.json"], "--detector and --boxes"),
-        (["posetrack", "x", "--whole-picture"], "not for evaluating posetrack"),
-        (["coco", "x", "--detector"], "not for evaluating coco"),
-        (["lspet", "x", "--write", "y"], "not for evaluating lspet"),
+        (
+            ["posetrack", "x", "--predictions", "y", "--write", "z"],
+            "--write is for running weights",
+        ),
         (["coco", "nowhere"], "person_keypoints_val2017.json"),
     ],
 )

@@ -71,7 +71,7 @@ def test_what_is_different_in_an_imported_file_is_said(tmp_path, poses):
     )  # fmt: skip
 
     assert read.exit_code == 0, read.output
-    for words in ("note: Left out", "tail", "note: Unknown", "1 frames"):
+    for words in ("note: Ignored", "tail", "note: Missing", "1 frames"):
         assert words in read.output
     (one,) = read_native(tmp_path / "back.json").sequences
     assert one.skeleton.name == "coco17"

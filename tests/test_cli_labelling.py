@@ -1,4 +1,4 @@
-"""``diffpose pseudo-label`` from the outside, with networks that know nothing yet."""
+"""``diffpose data pseudo-label`` from the outside, with networks that know nothing yet."""
 
 import json
 
@@ -30,7 +30,7 @@ def run(*arguments):
 
 def test_labels_are_written_with_a_summary_and_a_second_run_does_nothing_new(tmp_path, networks):
     write_people(tmp_path / "people", count=2)
-    command = ("pseudo-label", tmp_path / "people", "--teacher", networks / "thunder",
+    command = ("data", "pseudo-label", tmp_path / "people", "--teacher", networks / "thunder",
                "--finder", networks / "multipose", "--pack", "first", "--threads", 1)  # fmt: skip
 
     first = run(*command, "-o", tmp_path / "labels.npz")
@@ -55,9 +55,17 @@ def test_results_about_lspet_are_what_an_audit_reads(tmp_path, networks):
     names = write_lspet(tmp_path, "train", count=3)
     results = tmp_path / "results.json"
 
-    written = run("pseudo-label", tmp_path, "--format", "coco-results",
+    written = run("data", "pseudo-label", tmp_path, "--format", "coco-results",
                   "--teacher", networks / "thunder", "-o", results)  # fmt: skip
-    audited = run("audit", tmp_path, "--second-opinion", results, "-o", tmp_path / "settled.npz")
+    audited = run(
+        "data",
+        "check-annotations",
+        tmp_path,
+        "--second-opinion",
+        results,
+        "-o",
+        tmp_path / "settled.npz",
+    )
 
     assert written.exit_code == 0, written.output
     entries = json.loads(results.read_text())
@@ -74,7 +82,7 @@ def test_results_about_lspet_are_what_an_audit_reads(tmp_path, networks):
     ],
 )
 def test_options_that_do_not_fit_are_refused(tmp_path, networks, options, message):
-    refused = run("pseudo-label", tmp_path, "--teacher", networks / "thunder", *options,
+    refused = run("data", "pseudo-label", tmp_path, "--teacher", networks / "thunder", *options,
                   "-o", tmp_path / "out")  # fmt: skip
 
     assert refused.exit_code == 2

@@ -58,8 +58,8 @@ def test_train_then_evaluate(tmp_path, lspet):
     config = tmp_path / "tiny.toml"
     config.write_text(CONFIG)
 
-    trained = run("train", "--config", config, "--lspet", lspet, "-o", tmp_path / "run")
-    again = run("train", "--config", config, "--lspet", lspet, "-o", tmp_path / "run")
+    trained = run("train", "pose", "--config", config, "--lspet", lspet, "-o", tmp_path / "run")
+    again = run("train", "pose", "--config", config, "--lspet", lspet, "-o", tmp_path / "run")
     weights = tmp_path / "run" / "weights.safetensors"
     scored = run("evaluate", "lspet", lspet, "--weights", weights, "--whole-picture")
 
@@ -72,10 +72,10 @@ def test_train_then_evaluate(tmp_path, lspet):
     assert "degrees from upright" in scored.output
 
     trust = tmp_path / "trust.npz"
-    audited = run("audit", lspet, "--weights", weights, "-o", trust)
+    audited = run("data", "check-annotations", lspet, "--weights", weights, "-o", trust)
     assert audited.exit_code == 0, audited.output
     assert "8 pictures: arms doubted in" in audited.output
-    trusting = run("train", "--config", config, "--lspet", lspet, "--trust", trust,
+    trusting = run("train", "pose", "--config", config, "--lspet", lspet, "--trust", trust,
                    "-o", tmp_path / "trusting")  # fmt: skip
     assert trusting.exit_code == 0, trusting.output
 
@@ -86,14 +86,24 @@ def test_an_audit_hears_a_second_opinion(tmp_path, lspet):
     opinion.write_text(
         json.dumps([{"file_name": n, "keypoints": [30, 40, 0.9] * 17, "score": 1} for n in names])
     )
-    audited = run("audit", lspet, "--second-opinion", opinion, "-o", trust)
+    audited = run("data", "check-annotations", lspet, "--second-opinion", opinion, "-o", trust)
     assert audited.exit_code == 0, audited.output
-    assert "gave way" in audited.output
+    assert "replaced" in audited.output
     settled = load_lspet(lspet, "train", HALPE26, trust=str(trust))
     nose = settled.keypoints[:, HALPE26.index("nose")]
     np.testing.assert_array_equal(nose, np.tile([30, 40], (len(names), 1)))
 
-    both = run("audit", lspet, "--second-opinion", opinion, "--weights", trust, "-o", trust)
+    both = run(
+        "data",
+        "check-annotations",
+        lspet,
+        "--second-opinion",
+        opinion,
+        "--weights",
+        trust,
+        "-o",
+        trust,
+    )
     assert both.exit_code == 2
     assert "--weights or --second-opinion" in both.output
 
@@ -101,10 +111,10 @@ def test_an_audit_hears_a_second_opinion(tmp_path, lspet):
 def test_a_run_begins_with_another_s_weights(tmp_path, lspet):
     config = tmp_path / "tiny.toml"
     config.write_text(CONFIG)
-    run("train", "--config", config, "--lspet", lspet, "-o", tmp_path / "first")
+    run("train", "pose", "--config", config, "--lspet", lspet, "-o", tmp_path / "first")
     first = tmp_path / "first" / "weights.safetensors"
 
-    second = run("train", "--config", config, "--lspet", lspet, "--first-weights", first,
+    second = run("train", "pose", "--config", config, "--lspet", lspet, "--first-weights", first,
                  "-o", tmp_path / "second")  # fmt: skip
 
     assert second.exit_code == 0, second.output
@@ -113,11 +123,11 @@ def test_a_run_begins_with_another_s_weights(tmp_path, lspet):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "--config", "unheard-of", "-o", "x"], "small"),
-        (["train", "-o", "x"], "no training data"),
-        (["train", "--lspet", "nowhere", "-o", "x"], "lspet_train.npz"),
-        (["synthesize", "nowhere", "-o", "x"], "avatars"),
-        (["train-detector", "--backgrounds", "nowhere", "-o", "x"], "photo"),
+        (["train", "pose", "--config", "unheard-of", "-o", "x"], "small"),
+        (["train", "pose", "-o", "x"], "no training data"),
+        (["train", "pose", "--lspet", "nowhere", "-o", "x"], "lspet_train.npz"),
+        (["data", "synthesize", "nowhere", "-o", "x"], "avatars"),
+        (["train", "detector", "--backgrounds", "nowhere", "-o", "x"], "photo"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(arguments, words, tmp_path, monkeypatch):

@@ -157,7 +157,7 @@ def test_damaged_and_foreign_graphs_are_named(made, tmp_path):
     with pytest.raises(WeightsError, match="holds no MoveNet"):
         read_published(foreign)
     (tmp_path / "net.bin").unlink()
-    with pytest.raises(WeightsError, match=r"Expected net\.bin beside net\.json"):
+    with pytest.raises(WeightsError, match=r"Expected net\.bin next to net\.json"):
         read_published(tmp_path / "net.json")
     with pytest.raises(SettingsError, match="movenet_thunder"):
         movenet_config("movenet_lightning")

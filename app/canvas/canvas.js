@@ -54,7 +54,7 @@ async function onView() {
   goTo(wanted); wish(); paintSoon();
 }
 
-// The stamp changes when all of the project's poses are to be read anew: another project, a new run.
+// The stamp changes when all of the project's poses are to be read again: another project, a new run.
 function readProject(project) {
   const same = (project?.id ?? null) === (S.project?.id ?? null);
   S.project = project ?? null;
@@ -73,7 +73,7 @@ function showStatus(view) {
   if (view.job.fraction === null) bar.removeAttribute('value'); else bar.value = view.job.fraction;
 }
 
-// Which model is in force; what another one said of the picture is not shown any more.
+// Which model is active; what another one said of the picture is not shown any more.
 function showModel(model) {
   const force = $('.dp-force'), words = model?.words ?? '';
   if (force.textContent && force.textContent !== words) { live.forget(); heats.clear(); }

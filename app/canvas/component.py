@@ -22,7 +22,7 @@ def pose_canvas(
 
     Its events are ``person_picked``, ``box_drawn`` and ``joint_picked``. The template holds no
     placeholders, because Gradio would evaluate them as code: all text from outside reaches the
-    page through ``textContent``. It is no subclass, because Gradio writes a ``.pyi`` file beside
+    page through ``textContent``. It is no subclass, because Gradio writes a ``.pyi`` file next to
     the module of every subclass of its components.
 
     Args:

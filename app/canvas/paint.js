@@ -1,5 +1,5 @@
 // The picture and everything over it, painted at most once a screen refresh. The picture is drawn
-// anew only when the frame or the view has changed: a drag repaints what lies over it.
+// again only when the frame or the view has changed: a drag repaints what lies over it.
 
 function paintSoon() { if (!redraw) redraw = requestAnimationFrame(() => { redraw = 0; paint(); }); }
 

@@ -30,7 +30,7 @@ function drawMarked(ctx, at, skeleton, pose, marks, { chosen, hover, large }) {
   });
 }
 
-// Names beside their keypoints; one that would cover another, or a keypoint, is left out, never the chosen.
+// Names next to their keypoints; one that would cover another, or a keypoint, is left out, never the chosen.
 function drawNames(ctx, at, skeleton, pose, { chosen, hover, all }) {
   ctx.font = '600 12px system-ui, sans-serif'; ctx.textBaseline = 'middle';
   const taken = [];
@@ -86,7 +86,7 @@ function strokeLimbs(ctx, at, skeleton, pose) {
   ctx.stroke();
 }
 
-// The pose as it stands, while a suggestion stands beside it.
+// The pose as it stands, while a suggestion is shown next to it.
 function drawOld(ctx, at, skeleton, pose) {
   ctx.lineCap = 'round'; ctx.setLineDash([2, 6]);
   ctx.strokeStyle = '#000'; ctx.lineWidth = 4; strokeLimbs(ctx, at, skeleton, pose);

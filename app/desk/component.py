@@ -1,4 +1,4 @@
-"""The review desk's two panels beside the picture: what to look at next, and the projects."""
+"""The review desk's two panels next to the picture: what to look at next, and the projects."""
 
 from __future__ import annotations
 

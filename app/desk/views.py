@@ -1,4 +1,4 @@
-"""What the browser is told of a project: reviewed tracks to JSON values. Pure functions."""
+"""What the browser receives of a project: reviewed tracks to JSON values. Pure functions."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ USER = "diffpose.user"
 """Key of the scope: the name that a request is logged in with; empty without logins."""
 
 _MOST_PAGES = 50_000
-_FORM_ROOM = 1 << 16  # of a multipart body, beside the file
+_FORM_ROOM = 1 << 16  # of a multipart body, next to the file
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class ComparePanel:
         workspace: The app's state.
         session: Holds the page's session id.
         plotly: Address of the chart library.
-        tab: Whose content this is: the list of sessions is read anew when it is opened.
+        tab: Whose content this is: the list of sessions is read again when it is opened.
         measured: The first session's measurements.
         choices: What the Measure tab says.
     """

@@ -320,7 +320,9 @@ def preview(workspace: Workspace, session: Session, name: str) -> str:
     ]
     missing = packages_missing_for(name)
     if missing:
-        lines.append(f"Not installed here: {', '.join(missing)} (`pip install diffpose[export]`)")
+        lines.append(
+            f"Not installed here: {', '.join(missing)} (`pip install {' '.join(missing)}`)"
+        )
     return "\n".join(f"- {line}" for line in lines)
 
 

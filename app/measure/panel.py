@@ -54,7 +54,7 @@ class MeasurePanel:
                 TrendPanel(workspace, session, self.plotly, measured=self.measured, date=self.date)
             with gr.Tab("Report and export", id="report") as self.report_tab:
                 self._report_tab()
-            with gr.Tab("How far to trust it", id="trust"):
+            with gr.Tab("Reliability", id="trust"):
                 self._trust_tab()
         self._connect()
 
@@ -115,9 +115,9 @@ class MeasurePanel:
     def _report_tab(self) -> None:
         with gr.Row():
             with gr.Column(min_width=320):
-                self.title = gr.Textbox("Movement report", label="Heading", max_lines=1)
-                self.person = gr.Textbox("", label="Who", max_lines=1, elem_id="report-person")
-                self.remarks = gr.Textbox("", label="Remarks", lines=3)
+                self.title = gr.Textbox("Movement report", label="Title", max_lines=1)
+                self.person = gr.Textbox("", label="Subject", max_lines=1, elem_id="report-person")
+                self.remarks = gr.Textbox("", label="Notes", lines=3)
                 self.blur = gr.Checkbox(True, label="Hide faces in the pictures")
                 with gr.Row():
                     self.html = gr.Button("Report as web page", elem_id="report-html")

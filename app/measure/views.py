@@ -163,7 +163,7 @@ def _event_row(event: Event) -> tuple[str, str, str]:
 
 
 def comparison_table(comparison: Comparison, first: Measurements, second: Measurements) -> str:
-    """HTML: every number of both sessions with its change and how sure that change is."""
+    """HTML: every number of both sessions with its change and the change's probability."""
     rows = [astuple(row) for row in change_rows(comparison, first, second)]
     missing = missing_lines(comparison.quantities)
     table = _table(CHANGE_HEADER, rows) if rows else ""

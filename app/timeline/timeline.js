@@ -1,6 +1,6 @@
 // Uncertainty over time, drawn by our own copy of Plotly: the chosen keypoint as a line, below it
 // every keypoint as a row of colours; above both what was corrected and confirmed, on a canvas of its
-// own that costs nothing to draw anew. The cursor is a plain element: moving it costs nothing too.
+// own that costs nothing to draw again. The cursor is a plain element: moving it costs nothing too.
 
 const wrap = element.querySelector('.dp-timeline'), plot = element.querySelector('.dp-plot');
 const strip = element.querySelector('.dp-marks'), cursor = element.querySelector('.dp-cursor'), empty = element.querySelector('.dp-timeline-empty');

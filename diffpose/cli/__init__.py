@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 import typer
 from typer.core import TyperGroup
 
-from diffpose.cli import evaluation, exchange, labelling, material, measuring, review, training
+from diffpose import __version__
+from diffpose.cli import (
+    checking,
+    evaluation,
+    exchange,
+    labelling,
+    material,
+    measuring,
+    review,
+    start,
+    training,
+)
 from diffpose.cli.console import interruptible, say, show_progress
 from diffpose.errors import CancelledError, DiffPoseError, InputError, SettingsError
 from diffpose.poses import PoseSequence, Provenance, SamplingConfig, Track, VideoInfo
@@ -72,9 +83,29 @@ app = typer.Typer(
 )
 
 
+data = typer.Typer(
+    help="Developers: make, import and check training data.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"diffpose {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def diffpose() -> None:
-    """Poses from video, with how sure they are."""
+def diffpose(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Estimate, review, measure and export human poses in video, with their uncertainty."""
 
 
 class OutputFormat(StrEnum):
@@ -90,7 +121,9 @@ def infer(
     source: Annotated[
         Path, typer.Argument(metavar="INPUT", help="A video, a picture or a folder of pictures.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write; NAME.diffpose is a project.")
+    ],
     boxes: Annotated[
         Path | None,
         typer.Option(help='People to estimate: [{"image": ..., "bbox": [x, y, w, h]}].'),
@@ -121,7 +154,9 @@ def infer(
     one_sided: Annotated[
         bool, typer.Option("--one-sided", help="Faster: do not look at the mirror image as well.")
     ] = False,
-    weights: Annotated[Path | None, typer.Option(help="Weights file instead of the own.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Another weights file than the shipped one.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Estimate the poses in a video, a picture or a folder of pictures."""
@@ -134,11 +169,18 @@ def infer(
     if boxes is not None and count is not None:
         raise SettingsError("Give either --boxes or --people: boxes name the people already.")
     _check_output(output)
+    as_project = output.suffix == ".diffpose"
+    if as_project:
+        _check_project(output, output_format, sequence=sequence)
     with open_video(source) as given, interruptible() as cancelled:
         video = PictureSequence(given, fps=fps) if sequence else given
         info = video.info
         for warning in info.warnings:
             say(f"warning: {warning}")
+        if as_project and info.names:
+            raise SettingsError(
+                "A project holds a video, got pictures; write a .json file instead."
+            )
         start, stop = _parse_range(frames, info.num_frames)
         estimator = load_estimator(weights, device, mirrored=not one_sided)
         hooks = _Hooks(
@@ -165,19 +207,25 @@ def infer(
             seed=seed,
             extra={"boxes": "found" if boxes is None else "given"},
         )
-        _write(output, poses, info, provenance, output_format=output_format, order=order)
+        if as_project:
+            _write_project(output, poses, tracks, info, provenance)
+        else:
+            _write(output, poses, info, provenance, output_format=output_format, order=order)
         for warning in video.warnings[len(info.warnings) :]:
             say(f"warning: {warning}")
     say(f"{sum(map(len, poses))} poses, {len(poses)} tracks: {output}")
 
 
-training.register(app)
-measuring.register(app)
-material.register(app)
-evaluation.register(app)
-labelling.register(app)
-exchange.register(app)
 review.register(app)
+measuring.register(app)
+exchange.register(app)
+start.register(app)
+training.register(app)
+app.add_typer(data, name="data")
+material.register(data)
+labelling.register(data)
+checking.register(data)
+evaluation.register(app)
 
 
 def main() -> None:
@@ -281,6 +329,33 @@ def _write(
         write_csv(output, poses, info, provenance)
     else:
         write_native(output, poses, info, provenance, order=order)
+
+
+def _check_project(output: Path, output_format: OutputFormat, *, sequence: bool) -> None:
+    """Refuse now what would fail when the project is written."""
+    from diffpose.review.library import check_new
+
+    if output_format is not OutputFormat.JSON:
+        raise SettingsError(
+            f"{output.name} is a project file, got --format {output_format}; give one of the two."
+        )
+    if sequence:
+        raise SettingsError("A project holds a video file, got --sequence; write a .json file.")
+    check_new(output)
+
+
+def _write_project(
+    output: Path,
+    poses: Sequence[PoseSequence],
+    tracks: Sequence[Track],
+    info: VideoInfo,
+    provenance: Provenance,
+) -> None:
+    from diffpose.review.library import write_project
+
+    boxes = {track.track_id: track for track in tracks}
+    people = ((sequence, boxes[sequence.track_id]) for sequence in poses)
+    write_project(output, info, people, provenance)
 
 
 def _parse_people(text: str) -> int | None:

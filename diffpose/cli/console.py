@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 import typer
+
+from diffpose.errors import SettingsError
 
 
 @contextmanager
@@ -30,6 +33,29 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         yield stop.is_set
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def needs(what: str, *requirements: str) -> Iterator[None]:
+    """Name the packages to install where importing one of them fails.
+
+    Args:
+        what: What needs them.
+        requirements: As pip takes them; each begins with the name of its module.
+
+    Raises:
+        SettingsError: One of them is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not any(re.match(rf"{error.name}(?!\w)", each) for each in requirements):
+            raise
+        install = " ".join(f"'{each}'" for each in requirements)
+        raise SettingsError(
+            f"{what} needs the package {error.name}, which is not installed; "
+            f"run pip install {install}."
+        ) from None
 
 
 def show_progress() -> Callable[[float, str], None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,101 +13,152 @@ from diffpose.poses import SamplingConfig
 
 if TYPE_CHECKING:
     from diffpose.data.posetrack import PoseTrackSource
+    from diffpose.data.sources import Source
     from diffpose.formats.detections import FrameBoxes
     from diffpose.formats.posetrack_records import PoseTrackSequence
     from diffpose.inference.estimator import Estimator
 
 
-class Dataset(StrEnum):
-    """Held-out data that ``evaluate`` knows."""
+evaluate = typer.Typer(
+    help="Developers: score weights on held-out data, as each data set's own tool does.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
-    LSPET = "lspet"
-    SHARDS = "shards"
-    POSETRACK = "posetrack"
-    COCO = "coco"
+_Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the data set.")]
+_Steps = Annotated[int, typer.Option(help="Denoising steps, 1 to 50.")]
+_Ensemble = Annotated[int, typer.Option(help="Hypotheses, 1 to 64.")]
+_Seed = Annotated[int, typer.Option(help="Seed of the noise.")]
+_OneSided = Annotated[
+    bool, typer.Option("--one-sided", help="Do not look at the mirror image as well.")
+]
+_Weights = Annotated[Path | None, typer.Option(help="Another weights file than the shipped one.")]
+_Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
+_WholePicture = Annotated[
+    bool, typer.Option("--whole-picture", help="The box is the picture, not the annotation's.")
+]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command()(evaluate)
+    """Add the commands to the program."""
+    app.add_typer(evaluate, name="evaluate")
 
 
-def evaluate(
-    dataset: Annotated[Dataset, typer.Argument(help="What kind of data the folder holds.")],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER")],
-    steps: Annotated[int, typer.Option(help="Denoising steps, 1 to 50.")] = 1,
-    ensemble: Annotated[int, typer.Option(help="Hypotheses, 1 to 64.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
-    whole_picture: Annotated[
-        bool, typer.Option("--whole-picture", help="The box is the picture, not the annotation's.")
-    ] = False,
-    detector: Annotated[
-        bool, typer.Option("--detector", help="PoseTrack: boxes of DiffPose's person detector.")
-    ] = False,
-    boxes: Annotated[
-        Path | None, typer.Option(help="PoseTrack: boxes that another detector found.")
-    ] = None,
-    predictions: Annotated[
-        Path | None, typer.Option(help="PoseTrack: score these files instead of weights.")
-    ] = None,
-    write: Annotated[
-        Path | None, typer.Option(help="PoseTrack: folder for the predictions, as poseval reads.")
-    ] = None,
-    one_sided: Annotated[
-        bool, typer.Option("--one-sided", help="Do not look at the mirror image as well.")
-    ] = False,
-    weights: Annotated[Path | None, typer.Option(help="Weights file instead of the own.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+@evaluate.command()
+def lspet(
+    folder: _Folder,
+    steps: _Steps = 1,
+    ensemble: _Ensemble = 1,
+    seed: _Seed = 0,
+    whole_picture: _WholePicture = False,
+    one_sided: _OneSided = False,
+    weights: _Weights = None,
+    device: _Device = "cpu",
 ) -> None:
-    """Score weights on held-out data, by keypoint; says which boxes it used."""
+    """Score PCK of the torso on the val split of Leeds Sports Pose Extended."""
+    from diffpose.data.sources import load_lspet
     from diffpose.inference.estimator import Estimator
 
-    given = [name for name, value in (("--whole-picture", whole_picture), ("--detector", detector),
-             ("--boxes", boxes), ("--predictions", predictions)) if value]  # fmt: skip
+    estimator = Estimator.load(weights, device=device, mirrored=not one_sided)
+    source = load_lspet(folder, "val", estimator.skeleton)
+    sampling = SamplingConfig(num_steps=steps, num_hypotheses=ensemble, seed=seed)
+    _evaluate_pck(estimator, "lspet", source, sampling, whole_picture=whole_picture)
+
+
+@evaluate.command()
+def shards(
+    folder: _Folder,
+    steps: _Steps = 1,
+    ensemble: _Ensemble = 1,
+    seed: _Seed = 0,
+    whole_picture: _WholePicture = False,
+    one_sided: _OneSided = False,
+    weights: _Weights = None,
+    device: _Device = "cpu",
+) -> None:
+    """Score PCK of the torso on rendered clips."""
+    from diffpose.data.sources import ShardSource
+    from diffpose.inference.estimator import Estimator
+
+    estimator = Estimator.load(weights, device=device, mirrored=not one_sided)
+    source = ShardSource(sorted(folder.glob("shard-*.npz")))
+    sampling = SamplingConfig(num_steps=steps, num_hypotheses=ensemble, seed=seed)
+    _evaluate_pck(estimator, "shards", source, sampling, whole_picture=whole_picture)
+
+
+@evaluate.command()
+def posetrack(
+    folder: _Folder,
+    steps: _Steps = 1,
+    ensemble: _Ensemble = 1,
+    seed: _Seed = 0,
+    detector: Annotated[
+        bool, typer.Option("--detector", help="Boxes of DiffPose's person detector.")
+    ] = False,
+    boxes: Annotated[Path | None, typer.Option(help="Boxes that another detector found.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score these files instead of weights.")
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Folder for the predictions, as poseval reads.")
+    ] = None,
+    one_sided: _OneSided = False,
+    weights: _Weights = None,
+    device: _Device = "cpu",
+) -> None:
+    """Score PoseTrack AP on the val split of PoseTrack17, 18 or 21."""
+    from diffpose.inference.estimator import Estimator
+
+    given = [name for name, value in (("--detector", detector), ("--boxes", boxes),
+             ("--predictions", predictions)) if value]  # fmt: skip
     if len(given) > 1:
         raise SettingsError(f"Expected boxes of one kind, got {' and '.join(given)}; give one.")
-    allowed = {
-        Dataset.POSETRACK: {"--detector", "--boxes", "--predictions"},
-        Dataset.COCO: set[str](),
-    }.get(dataset, {"--whole-picture"})
-    wrong = [name for name in given if name not in allowed]
-    if write is not None and (dataset is not Dataset.POSETRACK or predictions is not None):
-        wrong.append("--write")
-    if wrong:
-        raise SettingsError(f"{wrong[0]} is not for evaluating {dataset.value}; leave it out.")
-    sampling = SamplingConfig(num_steps=steps, num_hypotheses=ensemble, seed=seed)
-    if dataset is Dataset.POSETRACK and predictions is not None:
+    if predictions is not None:
+        if write is not None:
+            raise SettingsError("--write is for running weights; omit it with --predictions.")
         _score_files(folder, predictions)
         return
     estimator = Estimator.load(weights, device=device, mirrored=not one_sided)
-    if dataset is Dataset.POSETRACK:
-        _evaluate_posetrack(
-            estimator, folder, sampling, detector=detector, boxes=boxes, write=write
-        )
-    elif dataset is Dataset.COCO:
-        _evaluate_coco(estimator, folder, sampling)
-    else:
-        _evaluate_pck(estimator, dataset, folder, sampling, whole_picture=whole_picture)
+    sampling = SamplingConfig(num_steps=steps, num_hypotheses=ensemble, seed=seed)
+    _evaluate_posetrack(estimator, folder, sampling, detector=detector, boxes=boxes, write=write)
+
+
+@evaluate.command()
+def coco(
+    folder: _Folder,
+    steps: _Steps = 1,
+    ensemble: _Ensemble = 1,
+    seed: _Seed = 0,
+    one_sided: _OneSided = False,
+    weights: _Weights = None,
+    device: _Device = "cpu",
+) -> None:
+    """Score COCO keypoint AP on the val split, with the annotated boxes."""
+    from diffpose.data.coco_source import load_coco
+    from diffpose.inference.coco import evaluate_coco, oks_table
+    from diffpose.inference.estimator import Estimator
+
+    estimator = Estimator.load(weights, device=device, mirrored=not one_sided)
+    source = load_coco(folder, "val")
+    sampling = SamplingConfig(num_steps=steps, num_hypotheses=ensemble, seed=seed)
+    score = evaluate_coco(estimator, source, sampling, progress=_progress("Poses"))
+    _say_what(f"{len(source)} people of coco val", "ground truth", sampling, estimator)
+    typer.echo(oks_table(score, boxes="ground truth"))
 
 
 def _evaluate_pck(
     estimator: Estimator,
-    dataset: Dataset,
-    folder: Path,
+    name: str,
+    source: Source,
     sampling: SamplingConfig,
     *,
     whole_picture: bool,
 ) -> None:
-    from diffpose.data.sources import ShardSource, Source, load_lspet
     from diffpose.inference.evaluate import BoxSource, estimate_source, pck_table, tilt_table
 
-    if dataset is Dataset.LSPET:
-        source: Source = load_lspet(folder, "val", estimator.skeleton)
-    else:
-        source = ShardSource(sorted(folder.glob("shard-*.npz")))
     boxes = BoxSource.PICTURE if whole_picture else BoxSource.ANNOTATION
     found, truth = estimate_source(estimator, source, sampling, boxes=boxes)
-    _say_what(f"{len(truth)} people of {dataset.value}", boxes.value, sampling, estimator)
+    _say_what(f"{len(truth)} people of {name}", boxes.value, sampling, estimator)
     typer.echo(pck_table(found, truth, estimator.skeleton))
     typer.echo("\n" + tilt_table(found, truth, estimator.skeleton))
 
@@ -174,16 +224,6 @@ def _say_score(
     score = posetrack_ap(truth, found)
     typer.echo(posetrack_table(score.columns, year=truth[0].year, boxes=boxes))
     typer.echo("AP depends on the boxes: rows with boxes of different origin do not compare.")
-
-
-def _evaluate_coco(estimator: Estimator, folder: Path, sampling: SamplingConfig) -> None:
-    from diffpose.data.coco_source import load_coco
-    from diffpose.inference.coco import evaluate_coco, oks_table
-
-    source = load_coco(folder, "val")
-    score = evaluate_coco(estimator, source, sampling, progress=_progress("Poses"))
-    _say_what(f"{len(source)} people of coco val", "ground truth", sampling, estimator)
-    typer.echo(oks_table(score, boxes="ground truth"))
 
 
 def _say_what(people: str, boxes: str, sampling: SamplingConfig, estimator: Estimator) -> None:

@@ -1,4 +1,4 @@
-"""``diffpose pseudo-label``: labels for real pictures that nobody has annotated."""
+"""``diffpose data pseudo-label``: labels for real pictures that nobody has annotated."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class LabelFormat(StrEnum):
-    """What ``pseudo-label`` reads and writes; see docs/training.md."""
+    """What ``data pseudo-label`` reads and writes; see docs/training.md."""
 
     LABELS = "labels"
     COCO_RESULTS = "coco-results"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command("pseudo-label")(pseudo_label)
+def register(data: typer.Typer) -> None:
+    """Add the command to the group."""
+    data.command("pseudo-label")(pseudo_label)
 
 
 def pseudo_label(
@@ -33,7 +33,9 @@ def pseudo_label(
         Path, typer.Argument(metavar="FOLDER", help="People packs, or LSPET for coco-results.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
-    teacher: Annotated[Path, typer.Option(help="MoveNet Thunder, a file of `import-backbone`.")],
+    teacher: Annotated[
+        Path, typer.Option(help="MoveNet Thunder, a file of `train import-backbone`.")
+    ],
     finder: Annotated[
         Path | None, typer.Option(help="MoveNet MultiPose, for pictures without boxes.")
     ] = None,
@@ -42,7 +44,10 @@ def pseudo_label(
     ] = None,
     label_format: Annotated[
         LabelFormat,
-        typer.Option("--format", help="labels for `train`, or coco-results of LSPET for `audit`."),
+        typer.Option(
+            "--format",
+            help="labels for `train pose`, or coco-results of LSPET for `data check-annotations`.",
+        ),
     ] = LabelFormat.LABELS,
     pack: Annotated[
         list[str] | None, typer.Option(help="Only this pack; may be given several times.")
@@ -53,7 +58,7 @@ def pseudo_label(
     ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: torch's default.")] = 0,
 ) -> None:
-    """Label people by what several views of teacher networks agree on; run again to go on."""
+    """Label people by what several views of teacher networks agree on; run again to continue."""
     import torch
 
     if threads:

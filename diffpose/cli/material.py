@@ -1,4 +1,4 @@
-"""Commands that make training data: ``synthesize``, and importers of what it is made from."""
+"""``diffpose data synthesize`` and the importers of what it renders."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, TypedDict
 
 import typer
 
+from diffpose.cli.console import needs
 from diffpose.errors import SettingsError
 
 _FOLDER = "Folder with avatars/, mocap/ and backgrounds/."
@@ -24,18 +25,17 @@ class DataSplit(StrEnum):
 
 
 class DataFormat(StrEnum):
-    """What ``synthesize`` writes; see docs/training.md."""
+    """What ``data synthesize`` writes; see docs/training.md."""
 
     SHARDS = "shards"
     POSETRACK = "posetrack"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app.command()(synthesize)
-    app.command("import-avatar")(import_avatar)
-    app.command("import-motion")(import_motion)
-    app.command("import-backbone")(import_backbone)
+def register(data: typer.Typer) -> None:
+    """Add the commands to the group."""
+    data.command()(synthesize)
+    data.command("import-avatar")(import_avatar)
+    data.command("import-motion")(import_motion)
 
 
 def synthesize(
@@ -45,7 +45,7 @@ def synthesize(
         DataSplit.TRAIN
     ),
     data_format: Annotated[
-        DataFormat, typer.Option("--format", help="Shards for `train`, or a PoseTrack folder.")
+        DataFormat, typer.Option("--format", help="Shards for `train pose`, or a PoseTrack folder.")
     ] = DataFormat.SHARDS,
     clips: Annotated[
         int, typer.Option(help="Shards: around one person each, 64 to a shard. PoseTrack: videos.")
@@ -75,9 +75,10 @@ def synthesize(
     workers: Annotated[int, typer.Option(help="Processes that render.")] = 1,
 ) -> None:
     """Render synthetic people with exact annotations; what is finished is kept."""
+    with needs("Rendering", "moderngl>=5.12"):
+        from diffpose.data.synthetic.posetrack_clips import write_posetrack_clips
+        from diffpose.data.synthetic.shards import Material, write_scene_shards, write_shards
     from diffpose.data.synthetic.library import read_names
-    from diffpose.data.synthetic.posetrack_clips import write_posetrack_clips
-    from diffpose.data.synthetic.shards import Material, write_scene_shards, write_shards
     from diffpose.data.synthetic.stage import DEFAULT_MIX
 
     avatars, mocap, backgrounds = (material / name for name in ("avatars", "mocap", "backgrounds"))
@@ -131,7 +132,7 @@ def import_avatar(
     ] = "",
     triangles: Annotated[int, typer.Option(help="Of the body; more are merged.")] = 8000,
 ) -> None:
-    """Convert rigged people for `synthesize`; meshopt-compressed files too."""
+    """Convert rigged people for `data synthesize`; meshopt-compressed files too."""
     from diffpose.data.synthetic.avatar_import import import_avatar as convert
 
     _check_single(name, files)
@@ -154,7 +155,7 @@ def import_motion(
         ),
     ] = None,
 ) -> None:
-    """Add recorded motion to a folder for `synthesize`."""
+    """Add recorded motion to a folder for `data synthesize`."""
     from diffpose.data.synthetic.motion_import import import_motion as convert
 
     _check_single(name, files)
@@ -164,20 +165,6 @@ def import_motion(
             t_pose_frame=t_pose_frame,
         )  # fmt: skip
         typer.echo(clip)
-
-
-def import_backbone(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE.json", help="TensorFlow.js graph, its .bin beside it.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
-) -> None:
-    """Convert a published MoveNet for `train` and `pseudo-label`: Thunder or MultiPose."""
-    from diffpose.movenet_files import read_published, save_movenet
-
-    network = read_published(file)
-    save_movenet(output, network)
-    typer.echo(f"{network.config.name}: {output}")
 
 
 def _check_single(name: str, files: list[Path]) -> None:

@@ -93,9 +93,9 @@ def report(
     track: Annotated[int | None, typer.Option(help="Whose poses; the first track's.")] = None,
     task: Annotated[list[str] | None, typer.Option(help=_TASKS)] = None,
     facing: Annotated[str, typer.Option(help="auto, right, left, front or back.")] = "auto",
-    title: Annotated[str, typer.Option(help="Heading.")] = "Movement report",
-    person: Annotated[str, typer.Option(help="Who it is about.")] = "",
-    remarks: Annotated[str, typer.Option(help="Your own words.")] = "",
+    title: Annotated[str, typer.Option(help="Title of the report.")] = "Movement report",
+    person: Annotated[str, typer.Option(help="The subject.")] = "",
+    remarks: Annotated[str, typer.Option(help="Notes under the title.")] = "",
     blur_faces: Annotated[bool, typer.Option(help="Hide every head in the pictures.")] = False,
 ) -> None:
     """A page to read and print: key frames, curves with bands, numbers, how it was measured."""

@@ -1,30 +1,29 @@
-"""Commands that make weights: train, train-detector, average, calibrate and audit."""
+"""``diffpose train``: commands that make weights files."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from diffpose.errors import SettingsError
 
-if TYPE_CHECKING:
-    from diffpose.data.sources import StillSource
+train = typer.Typer(
+    help="Developers: train networks, calibrate and average weights.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    app.command()(train)
-    app.command("train-detector")(train_person_detector)
-    app.command()(average)
-    app.command()(calibrate)
-    app.command()(audit)
+    app.add_typer(train, name="train")
 
 
-def train(
+@train.command("pose")
+def train_pose(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the run; the same folder resumes.")
     ],
@@ -34,13 +33,15 @@ def train(
     lspet: Annotated[
         Path | None, typer.Option(help="Folder of Leeds Sports Pose Extended.")
     ] = None,
-    trust: Annotated[Path | None, typer.Option(help="What `audit` wrote about LSPET.")] = None,
+    trust: Annotated[
+        Path | None, typer.Option(help="What `data check-annotations` wrote about LSPET.")
+    ] = None,
     shards: Annotated[Path | None, typer.Option(help="Folder of rendered shards.")] = None,
     coco: Annotated[Path | None, typer.Option(help="Folder of COCO keypoints.")] = None,
     posetrack: Annotated[Path | None, typer.Option(help="Folder of PoseTrack17, 18 or 21.")] = None,
     people: Annotated[Path | None, typer.Option(help="Folder of packs of real pictures.")] = None,
     people_labels: Annotated[
-        Path | None, typer.Option(help="What `pseudo-label` wrote about them.")
+        Path | None, typer.Option(help="What `data pseudo-label` wrote about them.")
     ] = None,
     start_from: Annotated[
         Path | None, typer.Option(help="Checkpoint of another run to begin with.")
@@ -57,7 +58,7 @@ def train(
     workers: Annotated[int, typer.Option(help="Processes that make batches; 0: a thread.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
-    """Train a network; kill it at any moment and run the same command to go on."""
+    """Train the pose network; kill it at any moment and run the same command to continue."""
     from diffpose.training.config import find_training_config
     from diffpose.training.data import load_data
     from diffpose.training.distributed import join_team
@@ -98,6 +99,7 @@ def train(
     )
 
 
+@train.command("detector")
 def train_person_detector(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the run; the same folder resumes.")
@@ -114,13 +116,13 @@ def train_person_detector(
         Path | None, typer.Option(help="Folder of packs of pictures of people with boxes.")
     ] = None,
     start_from: Annotated[
-        Path | None, typer.Option(help="MultiPose file of `import-backbone` to begin with.")
+        Path | None, typer.Option(help="MultiPose file of `train import-backbone` to begin with.")
     ] = None,
-    minutes: Annotated[float, typer.Option(help="Wall-clock budget over all sittings.")] = 55.0,
+    minutes: Annotated[float, typer.Option(help="Wall-clock budget over all sessions.")] = 55.0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: torch's default.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
-    """Train the person detector; kill it at any moment and run the same command to go on."""
+    """Train the person detector; kill it at any moment and run the same command to continue."""
     from diffpose.data.synthetic.library import read_names
     from diffpose.training.detector import (
         DetectorTrainingConfig,
@@ -149,19 +151,21 @@ def _say_record(record: dict[str, Any]) -> None:
     typer.echo("  ".join(f"{key} {value}" for key, value in record.items()), err=True)
 
 
+@train.command()
 def average(
     first: Annotated[Path, typer.Argument(metavar="FIRST", help="Weights file.")],
     second: Annotated[Path, typer.Argument(metavar="SECOND", help="Another of the same config.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
     share: Annotated[float, typer.Option(help="What SECOND counts, 0 to 1.")] = 0.5,
 ) -> None:
-    """Average two weights files, one trained on from the other; calibrate the result anew."""
+    """Average two weights files, one trained on from the other; calibrate the result again."""
     from diffpose.model.weights import average_weights
 
     average_weights(first, second, share=share, output=output)
     typer.echo(f"{1 - share:g} of {first.name} and {share:g} of {second.name}: {output}")
 
 
+@train.command()
 def calibrate(
     weights: Annotated[Path, typer.Argument(metavar="WEIGHTS", help="Weights file.")],
     lspet: Annotated[
@@ -211,61 +215,16 @@ def calibrate(
     typer.echo(f"\nCalibrated, measured by cross-validation, tensors unchanged: {target}")
 
 
-def audit(
-    folder: Annotated[Path, typer.Argument(metavar="LSPET")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File for `train`.")],
-    weights: Annotated[Path | None, typer.Option(help="Weights file instead of the own.")] = None,
-    second_opinion: Annotated[
-        Path | None, typer.Option(help="COCO results of another estimator on these pictures.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+@train.command("import-backbone")
+def import_backbone(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.json", help="TensorFlow.js graph, its .bin next to it.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
 ) -> None:
-    """Find wrong annotations in LSPET train, by our own weights or by a second opinion."""
-    from diffpose.data.sources import load_lspet
-    from diffpose.skeleton import HALPE26
+    """Convert a published MoveNet, Thunder or MultiPose, for training and pseudo-labels."""
+    from diffpose.movenet_files import read_published, save_movenet
 
-    if second_opinion is not None and weights is not None:
-        raise SettingsError("Give --weights or --second-opinion; an audit hears one of them.")
-    if second_opinion is not None:
-        _audit_by_opinion(load_lspet(folder, "train", HALPE26), second_opinion, output)
-        return
-    _audit_by_weights(folder, weights, output, device)
-
-
-def _audit_by_opinion(source: StillSource, opinion: Path, output: Path) -> None:
-    from diffpose.data.sources import write_trust
-    from diffpose.evaluation.label_noise import reconcile
-    from diffpose.formats.coco_results import read_coco_results
-    from diffpose.skeleton import COCO17, HALPE26, convert
-
-    points, scores = read_coco_results(opinion, source.names)
-    told = convert(points, COCO17, HALPE26)
-    trusted = np.nan_to_num(convert(scores, COCO17, HALPE26, axis=-1))
-    settled = reconcile(source.keypoints, told, trusted, HALPE26)
-    write_trust(output, source.names, settled.weights, HALPE26, settled=settled.keypoints)
-    annotated = int(np.isfinite(source.keypoints).all(axis=-1).sum())
-    typer.echo(
-        f"{len(source)} pictures: sides changed in {settled.exchanged.sum()}; of {annotated} "
-        f"annotated keypoints {settled.replaced.sum()} gave way and "
-        f"{(settled.weights < 1).sum() - settled.replaced.sum() - settled.added.sum()} count "
-        f"less; {settled.added.sum()} added: {output}"
-    )
-
-
-def _audit_by_weights(folder: Path, weights: Path | None, output: Path, device: str) -> None:
-    from diffpose.data.sources import load_lspet, write_trust
-    from diffpose.evaluation.label_noise import find_exchanged_sides
-    from diffpose.inference.estimator import Estimator
-    from diffpose.inference.evaluate import BoxSource, estimate_source
-    from diffpose.poses import SamplingConfig
-
-    estimator = Estimator.load(weights, device=device)
-    source = load_lspet(folder, "train", estimator.skeleton)
-    sampling = SamplingConfig(num_steps=1, num_hypotheses=1)
-    found, truth = estimate_source(estimator, source, sampling, boxes=BoxSource.ANNOTATION)
-    sides = find_exchanged_sides(found, truth, estimator.skeleton)
-    write_trust(output, source.names, sides.weights, estimator.skeleton)
-    typer.echo(
-        f"{len(source)} pictures: arms doubted in {sides.arms.sum()}, legs in {sides.legs.sum()}, "
-        f"both in {(sides.arms & sides.legs).sum()}: {output}"
-    )
+    network = read_published(file)
+    save_movenet(output, network)
+    typer.echo(f"{network.config.name}: {output}")

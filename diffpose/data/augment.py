@@ -322,7 +322,7 @@ def paste_person(
     other: NDArray[np.floating],
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Paste another person beside a person or partly over them.
+    """Paste another person next to a person or partly over them.
 
     The other person comes as a soft ellipse, 0.7 to 1.1 times as large, with the middle half a box
     away from the person's at least.

@@ -71,7 +71,7 @@ class SceneSource:
                 visible = shard["visible_fraction"].astype(np.float32)
         except (OSError, KeyError, ValueError) as error:
             raise FormatError(
-                f"{path.name} is no readable shard of scenes ({error}); render it anew."
+                f"{path.name} is no readable shard of scenes ({error}); render it again."
             ) from None
         self._jpegs += np.split(jpeg, ends)
         self._boxes += np.split(boxes, rows)

@@ -2,7 +2,7 @@
 
 folder/index.json         packs and their files: size, person boxes, ``stretched``
 folder/stills/NAME.tar    encoded pictures
-labels.npz                what `diffpose pseudo-label` found (`PeopleLabels`)
+labels.npz                what `diffpose data pseudo-label` found (`PeopleLabels`)
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def read_people_labels(path: Path) -> PeopleLabels:
             arrays = {name: table[name] for name in LABEL_FIELDS}
     except (OSError, KeyError, ValueError, EOFError) as error:
         raise FormatError(
-            f"Expected labels of `diffpose pseudo-label` in {path.name}, got something else "
+            f"Expected labels of `diffpose data pseudo-label` in {path.name}, got something else "
             f"({error}); make them again."
         ) from None
     return PeopleLabels(**arrays)
@@ -238,7 +238,7 @@ class PeopleSource:
             raise FormatError(
                 f"Expected pictures of {len(keys)} labelled people, but {len(missing)} are not "
                 f"there{', e.g. ' + missing[0] if missing else ''}; label these packs with "
-                "`diffpose pseudo-label`."
+                "`diffpose data pseudo-label`."
             )
         self.labels = labels
         self.pictures = [there[key] for key in keys]

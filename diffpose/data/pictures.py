@@ -62,7 +62,7 @@ class PictureFolder:
         try:
             picture = decode_picture((self.folder / name).read_bytes())
         except (OSError, FormatError) as error:
-            raise FormatError(f"Cannot read the picture {name} ({error}); copy it anew.") from None
+            raise FormatError(f"Cannot read the picture {name} ({error}); copy it again.") from None
         picture.setflags(write=False)
         return picture
 

@@ -168,7 +168,8 @@ def _read_trust(
         if missing or tuple(table["keypoints"]) != skeleton.keypoints:
             raise FormatError(
                 f"{path.name} was made for other pictures or keypoints than these "
-                f"({len(missing)} of {len(names)} pictures are not in it); run `audit` again."
+                f"({len(missing)} of {len(names)} pictures are not in it); "
+                "run `data check-annotations` again."
             )
         order = [rows[name] for name in names]
         return table["weights"][order], table["settled"][order] if "settled" in table else None
@@ -209,7 +210,7 @@ class ShardSource:
                 boxes, times_s = shard["boxes"], shard["times_s"]
         except (OSError, KeyError, ValueError) as error:
             raise FormatError(
-                f"{path.name} is no readable shard ({error}); render it anew."
+                f"{path.name} is no readable shard ({error}); render it again."
             ) from None
         clips, frames = keypoints.shape[:2]
         for clip in range(clips):

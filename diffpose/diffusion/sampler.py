@@ -42,7 +42,7 @@ def sample_ddim(
         schedule: The schedule the network was trained with.
         num_steps: How many times ``denoise`` is called.
         constrain: Imposes what is known on every clean prediction.
-        on_step: Told the clean prediction of every step: each is a usable result.
+        on_step: Receives the clean prediction of every step: each is a usable result.
 
     Returns:
         Clean heatmaps, shaped as ``x``.

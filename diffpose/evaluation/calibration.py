@@ -1,4 +1,4 @@
-"""Calibration: stated uncertainty that comes true, fitted on poses whose truth is known.
+"""Calibration: stated uncertainty fitted to the observed errors on poses whose truth is known.
 
 Two promises are kept. The 90 % ellipse of a covariance holds the true keypoint in 90 of 100 cases,
 and a confidence p means that the keypoint lies within a tenth of the torso of the truth p of the
@@ -75,7 +75,7 @@ class GroupMap:
 
 @dataclass(frozen=True)
 class Calibration:
-    """From what a network states to what comes true.
+    """A map from what a network states to what is observed.
 
     Attributes:
         groups: The maps of each joint group; a group without is left as it is.
@@ -152,7 +152,7 @@ class Calibration:
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise FormatError(
                 f"Expected a calibration of format {FORMAT}, got another ({error}); "
-                "run `diffpose calibrate` anew."
+                "run `diffpose train calibrate` again."
             ) from None
 
 

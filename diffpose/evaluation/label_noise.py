@@ -75,7 +75,7 @@ class Reconciled:
         keypoints: (N, K, 2) f32 pixels, NaN where neither knows the keypoint.
         weights: (N, K) f32 factor on each keypoint's training loss.
         exchanged: (N,) bool, people of whom arms or legs changed sides.
-        replaced: (N, K) bool, annotations that gave way.
+        replaced: (N, K) bool, annotations that were replaced.
         added: (N, K) bool, keypoints that were not annotated.
     """
 
@@ -100,7 +100,7 @@ def reconcile(
 
     Limbs whose sides the estimator exchanges, being half sure at least, change sides first. Then
     an annotation within ``near`` torsos of the estimator's point stands, because people placed it
-    by the data set's own definition of the joint. One that is contradicted gives way where the
+    by the data set's own definition of the joint. One that is contradicted is replaced where the
     estimator is sure, stands where it is not, and hardly counts in between. A keypoint that was
     not annotated is taken from a sure estimator.
 

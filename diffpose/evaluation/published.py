@@ -1,4 +1,4 @@
-"""Published results, and ours in a table beside them."""
+"""Published results, and ours in one table with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do stated uncertainties come true? Coverage of the ellipses, reliability of the confidence."""
+"""Check stated uncertainties: coverage of the ellipses, reliability of the confidence."""
 
 from __future__ import annotations
 

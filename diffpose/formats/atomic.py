@@ -18,7 +18,7 @@ _STALE_S = 24 * 3600.0
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place at the end of the block.
+    """Yield a temporary path next to ``path`` that takes its place at the end of the block.
 
     The temporary name keeps the suffix, because video writers choose the container by it. If the
     block raises, the temporary file is removed and ``path`` stays as it was.

@@ -107,9 +107,9 @@ def write_coco_dataset(
 
     Visibility is 2 for a keypoint that was seen or placed by a person, 1 for one below
     ``min_confidence`` (placed by the model, not seen) and 0 with x = y = 0 for an unknown one.
-    Beside COCO's own keys an annotation has ``attributes`` (``object_id`` and ``track_id``, one
-    more than ours, because readers take 0 for none), our ``track_id``, ``confidence``,
-    ``sigma_px`` and ``source`` per keypoint.
+    In addition to COCO's own keys an annotation has ``attributes`` (``object_id`` and
+    ``track_id``, one more than ours, because readers take 0 for none), our ``track_id``,
+    ``confidence``, ``sigma_px`` and ``source`` per keypoint.
 
     Args:
         path: File to write.

@@ -26,7 +26,7 @@ class CocoImage(TypedDict):
 
 
 class CocoAttributes(TypedDict):
-    """What CVAT keeps beside COCO's keys."""
+    """What CVAT adds to COCO's keys."""
 
     track_id: NotRequired[Whole | None]
 

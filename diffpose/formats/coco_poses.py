@@ -30,10 +30,10 @@ def read_coco_poses(path: Path | str, info: VideoInfo) -> ForeignPoses:
     """Read the people of a COCO annotation file as tracks in the frames of ``info``.
 
     An image of a video is the frame whose number ends its file name, or else its id; of pictures,
-    the one with its name. People are told apart by ``track_id``, ours beside COCO's keys or the
-    one among ``attributes``. Of an export of DiffPose the confidence, the uncertainty (as a circle)
-    and the origin of every keypoint come back; otherwise a hidden keypoint has confidence 0 and a
-    visible one 1.
+    the one with its name. People are distinguished by ``track_id``, ours or
+    the one among ``attributes``. Of an export of DiffPose the confidence, the uncertainty (as a
+    circle) and the origin of every keypoint come back; otherwise a hidden keypoint has confidence
+    0 and a visible one 1.
 
     Raises:
         FormatError: The file is no annotation file, has an image that is not in the video, or
@@ -190,7 +190,7 @@ def _stacked(
     key: Literal["confidence", "sigma_px"],
     num: int,
 ) -> FloatArray:
-    """(N, K) of numbers beside COCO's keys; NaN where the file has none."""
+    """(N, K) of numbers in addition to COCO's keys; NaN where the file has none."""
     unknown: list[float | None] = [None] * num
     rows = [poses[frame].get(key) or unknown for frame in frames]
     if any(len(row) != num for row in rows):

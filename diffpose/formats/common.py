@@ -204,7 +204,7 @@ def sidecar_content(path: Path | str, info: VideoInfo, provenance: Provenance) -
 
 
 def write_sidecar(path: Path | str, info: VideoInfo, provenance: Provenance) -> Path:
-    """Write what made the poses in ``path``, and from which video, beside it."""
+    """Write what made the poses in ``path``, and from which video, next to it."""
     content = sidecar_content(path, info, provenance)
     target = sidecar_path(path)
     atomic_write(target, json.dumps(content, allow_nan=False, ensure_ascii=False, indent=2) + "\n")

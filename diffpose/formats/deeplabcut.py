@@ -39,7 +39,7 @@ def to_deeplabcut(
 def write_deeplabcut_csv(
     path: Path | str, sequences: Sequence[PoseSequence], info: VideoInfo, provenance: Provenance
 ) -> None:
-    """Write DeepLabCut's analysis CSV, and ``<stem>_variances.csv`` beside it.
+    """Write DeepLabCut's analysis CSV, and ``<stem>_variances.csv`` next to it.
 
     The second file has the columns ``x_ens_var`` and ``y_ens_var`` (px^2), named as in the
     Ensemble Kalman Smoother's files, after the three of the first.

@@ -33,7 +33,7 @@ from diffpose.poses import Origin, PoseSequence, Provenance, VideoInfo
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """What some formats can hold beside the poses; each takes what it can.
+    """What some formats can hold in addition to the poses; each takes what it can.
 
     Attributes:
         metres_per_px: Scale for TRC and C3D; None for pixels.
@@ -64,7 +64,7 @@ class ExportFormat:
         loses: What a reader of the file alone does not learn.
         packages: What must be installed, by the name pip knows.
         whole: Whether the file itself says where every value comes from; otherwise a table with
-            everything is written beside it.
+            everything is written next to it.
     """
 
     title: str
@@ -207,10 +207,10 @@ def export_sequences(
     *,
     settings: ExportSettings | None = None,
 ) -> tuple[Path, ...]:
-    """Write poses and what belongs beside them; all files appear together, or none.
+    """Write poses and the files that belong to them; all files appear together, or none.
 
-    Beside a file that cannot say where each value comes from, ``<name>.values.csv`` says it, with
-    times, confidence and covariances; beside one without room for what made the poses,
+    Next to a file that cannot say where each value comes from, ``<name>.values.csv`` says it, with
+    times, confidence and covariances; next to one without room for what made the poses,
     ``<name>.provenance.json``.
 
     Args:
@@ -219,7 +219,7 @@ def export_sequences(
         sequences: Tracks of one skeleton, keypoints in video pixels.
         info: The video the poses belong to.
         provenance: What made the poses.
-        settings: What some formats can hold besides.
+        settings: What some formats can hold in addition.
 
     Returns:
         The files written, the main one first.

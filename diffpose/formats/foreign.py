@@ -70,7 +70,7 @@ def adopt(
 
     Args:
         poses: What the file holds.
-        info: The video the poses shall belong to.
+        info: The video the poses must belong to.
         skeleton: The keypoints wanted.
         origin: What the known keypoints become if the file does not say: starting poses
             (predicted) or corrections.
@@ -183,12 +183,12 @@ def _name_notes(
     notes = []
     unknown = [name for name, word in zip(names, theirs, strict=True) if word not in ours]
     if unknown:
-        notes.append(f"Left out, because {skeleton.name} has them not: {_listed(unknown)}.")
+        notes.append(f"Ignored: {_listed(unknown)}; {skeleton.name} has no such keypoints.")
     lacking = [
         name for name, word in zip(skeleton.keypoints, ours, strict=True) if word not in theirs
     ]
     if lacking:
-        notes.append(f"Unknown, because the file has them not: {_listed(lacking)}.")
+        notes.append(f"Missing in the file, so unknown: {_listed(lacking)}.")
     shared = [word for word in theirs if word in ours]
     if shared != [word for word in ours if word in theirs]:
         notes.append("The file has its keypoints in another order; they were matched by name.")

@@ -56,7 +56,7 @@ def import_poses(
 
     Args:
         path: The file.
-        info: The video the poses shall belong to; None for the one a DiffPose JSON describes.
+        info: The video the poses must belong to; None for the one a DiffPose JSON describes.
         skeleton: The keypoints wanted; None for the file's own in a DiffPose JSON, else halpe26.
         format_name: One of `IMPORT_FORMATS`, or ``auto`` to find out.
         origin: What known keypoints become where the file does not tell corrected from predicted:

@@ -1,4 +1,4 @@
-"""Joint angles as OpenSim motions, with their intervals beside them; write only."""
+"""Joint angles as OpenSim motions, with their intervals next to them; write only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_angles(path: Path | str, sequences: Sequence[PoseSequence], info: Vide
     """Write the joint angles of `diffpose.kinematics` in degrees, as MOT.
 
     Several people with two poses or more become one file each, ``<stem>_track_<id>.mot``; one pose
-    is no motion and left out. Beside each lies
+    is no motion and left out. Next to each lies
     ``<stem>_intervals.csv``: every value with its 90 % interval, and whether it fills a gap.
 
     Args:

@@ -55,7 +55,7 @@ def write_overlay(
         min_confidence: Keypoints below it are drawn hollow.
         heads: Circles (M, 3) to blur by frame, from `diffpose.privacy.heads_by_frame`, before
             anything is drawn; none by default.
-        progress: Called with the fraction done and a word on what is done.
+        progress: Called with the fraction done and a description.
         cancelled: Asked before every frame; true stops.
 
     Raises:

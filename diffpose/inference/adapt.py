@@ -30,7 +30,7 @@ from diffpose.poses import SamplingConfig
 __all__ = ["AdaptConfig", "Adapted", "Lesson", "adapt", "from_bytes", "to_bytes", "with_tensors"]
 
 MIN_FRAMES = 8
-"""Corrected frames without which nothing could be told from chance."""
+"""Corrected frames without which nothing can be distinguished from chance."""
 
 _TYPES = {"torch.float16", "torch.bfloat16", "torch.float32", "torch.float64"}  # of tensors
 _CHECKS = 3  # numbers of steps that are compared
@@ -94,7 +94,7 @@ class Adapted:
 
     @property
     def report(self) -> dict[str, str | int | float | bool]:
-        """What was measured, as JSON values: kept in the project beside the tensors."""
+        """What was measured, as JSON values: kept in the project with the tensors."""
         return {
             "words": self.words, "improved": self.improved, "frames": self.frames,
             "steps": self.steps, "before_px": self.before_px, "after_px": self.after_px,
@@ -192,7 +192,7 @@ def with_tensors(estimator: Estimator, tensors: Mapping[str, Tensor]) -> Estimat
         tensor.shape != shipped[name].shape or not bool(torch.isfinite(tensor).all())
         for name, tensor in tensors.items()
     ):
-        raise WeightsError("The adapted tensors do not fit the model; adapt to the project anew.")
+        raise WeightsError("The adapted tensors do not fit the model; adapt to the project again.")
     network = estimator.network
     parts = (network.backbone, network.strl)
     twin = copy.deepcopy(network, memo={id(part): part for part in parts})

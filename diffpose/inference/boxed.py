@@ -59,7 +59,7 @@ def estimate_boxed(
         people: N of them; those of neighbouring frames should follow each other.
         sampling: K, E, seed.
         skeleton: Keypoints wanted.
-        progress: Told the finished fraction.
+        progress: Receives the finished fraction.
 
     Returns:
         Keypoints (N, K, 2) in picture pixels and confidence (N, K); NaN where the estimator's

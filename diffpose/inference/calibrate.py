@@ -75,7 +75,7 @@ def calibrate(
     Args:
         estimator: Not calibrated.
         materials: By name; boxes are the annotated keypoints' extent.
-        progress: Told the finished fraction and words.
+        progress: Receives the finished fraction and words.
 
     Returns:
         The fit to all, with `measure`'s result for each source and setting, found by fits to

@@ -55,7 +55,7 @@ def evaluate_coco(
 
 
 def oks_table(score: OksScore, *, boxes: str) -> str:
-    """A Markdown table of COCO's ten numbers; the paper has no row of COCO to put beside them."""
+    """A Markdown table of COCO's ten numbers; the paper has no row of COCO to compare with."""
     names = ("AP", "AP50", "AP75", "AP M", "AP L", "AR", "AR50", "AR75", "AR M", "AR L")
     values = " | ".join(f"{100 * value:.1f}" for value in vars(score).values())
     return "\n".join(

@@ -36,6 +36,7 @@ from diffpose.model.lean import lean
 from diffpose.model.network import DiffPose
 from diffpose.model.weights import load_calibration, load_weights
 from diffpose.poses import SamplingConfig
+from diffpose.shipped import WEIGHTS
 from diffpose.skeleton import Skeleton
 from diffpose.tensorfile import tensors_hash
 
@@ -44,8 +45,7 @@ _MIRRORED = "-mirrored"  # in the hash: such poses are others
 _CROPS_AT_ONCE = 8  # in one call of the backbone: what it computes stays in the processor's cache
 _ROWS_AT_ONCE = 64  # windows x hypotheses in one call of the decoder: bounds the memory
 
-WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "assets" / "weights"
-EMBEDDED_WEIGHTS = WEIGHTS_FOLDER / "diffpose-base.safetensors"
+EMBEDDED_WEIGHTS = WEIGHTS / "diffpose-base.safetensors"
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,8 @@ class Estimator:
         chosen = path if path is not None else EMBEDDED_WEIGHTS
         if path is None and not chosen.is_file():
             raise WeightsError(
-                "The embedded weights are missing from assets/weights; "
-                "get the complete repository or name a weights file."
+                f"The shipped weights {chosen.name} are missing; "
+                "reinstall DiffPose, or name a weights file."
             )
         network, text = load_weights(chosen), load_calibration(chosen) if calibrated else None
         try:
@@ -255,7 +255,7 @@ class Estimator:
                 nothing is known, and the pose is read mostly from the first step.
             placed: (B, K, 2) crop pixels of keypoints that the hypotheses have to agree with, NaN
                 elsewhere.
-            on_step: Told the poses after every step but the last, for showing them early.
+            on_step: Receives the poses after every step but the last, for showing them early.
 
         Returns:
             Poses in video pixels. A window's noise never depends on its batch.

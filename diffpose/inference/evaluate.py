@@ -68,7 +68,7 @@ def predict_source(
         source: Stills or clips; a still's frame is repeated through the window.
         samplings: K, E and seed of each setting.
         boxes: Where each person's box comes from.
-        progress: Told the finished fraction.
+        progress: Receives the finished fraction.
 
     Returns:
         Predictions of each setting; truths (N, K, 2), NaN where not annotated or outside the

@@ -47,7 +47,7 @@ def follow_person(
         box: (4,) xyxy, video pixels.
         start: First frame of the range.
         stop: Frame after its last; None: the video's end.
-        progress: Told the finished fraction and words.
+        progress: Receives the finished fraction and words.
         cancelled: Asked in every frame.
 
     Raises:

@@ -383,7 +383,7 @@ def label_people(
             if cancelled():
                 raise CancelledError(
                     f"Stopped after {number} of {len(chunks)} parts; they are kept, run the same "
-                    "command to go on."
+                    "command to continue."
                 )
             part = label_pictures(some, teachers, rule=rule)
             job.save(key, _to_arrays(part))

@@ -51,7 +51,7 @@ def detect_tracks(
         stride: Frames from one look to the next; None for about ten looks a second.
         min_score: A weaker detection may continue a track but not begin one.
         job: Where the tracks are kept and looked for.
-        progress: Told the share of the frames looked at.
+        progress: Receives the share of the frames looked at.
         cancelled: Asked once a batch of frames.
 
     Returns:
@@ -196,7 +196,7 @@ def _tracks_of_pictures(
     for people, frame in zip(found, frames, strict=True):
         sides = np.clip(people.boxes[:, 2:] - people.boxes[:, :2], 0, None)
         size = np.sqrt(sides.prod(axis=1)) * people.scores
-        # Equal people are told apart by their boxes, not by the detector's order.
+        # Equal people are distinguished by their boxes, not by the detector's order.
         order = np.lexsort((*people.boxes.T[::-1], -size))
         kept = [i for i in order if people.scores[i] >= min_score]
         for rank, i in enumerate(kept):

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 _ENCODE_BATCH = 32  # crops a call of the backbone
-_LONGEST_SKIP = 64  # frames read for nothing before the video is opened anew further on
+_LONGEST_SKIP = 64  # frames read for nothing before the video is opened again further on
 
 Timings = dict[str, float]
 """Seconds a stage: decode, crop, backbone, strl, decoder."""
@@ -143,7 +143,7 @@ def iter_poses(
         config: How frames share crops.
         job: Where finished chunks are kept and looked for.
         cache: Where the features of the windows are kept for `sample_window`.
-        progress: Told the finished share of the poses.
+        progress: Receives the finished share of the poses.
         cancelled: Asked once a frame.
         timings: Receives the seconds of every stage.
 

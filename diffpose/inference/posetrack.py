@@ -79,7 +79,7 @@ def estimate_posetrack(
         source: The annotated sequences and their pictures.
         boxes: By the name of the centre picture; none for a picture: nobody there.
         sampling: K, E, seed.
-        progress: Told the finished fraction.
+        progress: Receives the finished fraction.
 
     Returns:
         For each sequence of the source one with the same pictures.

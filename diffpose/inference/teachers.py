@@ -239,7 +239,9 @@ def as_coco_results(
     batch_size: int = 16,
     progress: Callable[[float, str], None] = lambda done, words: None,
 ) -> list[dict[str, object]]:
-    """COCO keypoint results of one person in each of N pictures, as `diffpose audit` reads them.
+    """COCO keypoint results of one person in each of N pictures.
+
+    `diffpose data check-annotations` reads them.
 
     Args:
         teacher: Best with ``both_sides``: one look is all it gets.

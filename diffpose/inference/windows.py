@@ -106,7 +106,7 @@ class Chunk:
 
     @property
     def key(self) -> str:
-        """Hash of everything that the features of the chunk depend on besides the weights."""
+        """Hash of everything that the features of the chunk depend on apart from the weights."""
         parts = (self.track_ids, self.frames, self.crops)
         content = self.video_id.encode() + b"".join(part.tobytes() for part in parts)
         return hashlib.sha256(content).hexdigest()[:32]

@@ -260,7 +260,7 @@ def unwrap(degrees: Array, *, lowest: float) -> Array:
 def settle(degrees: Array, *, lowest: float) -> Array:
     """An angle of a joint that cannot turn round, (N,): within half a turn of its median.
 
-    Where noise carries such a joint once round, it has not turned: `unwrap` would go on counting.
+    Where noise carries such a joint once round, it has not turned: `unwrap` would keep counting.
     """
     known = np.isfinite(degrees)
     if not known.any():

@@ -1,6 +1,6 @@
 """Draws of whole trajectories: the model's error as it is, correlated in time.
 
-A network that sees a knee 5 px too low sees it so in the next frame as well. Errors drawn anew in
+A network that sees a knee 5 px too low sees it so in the next frame as well. Errors drawn again in
 every frame would be removed by any filter and the range of motion would look far too certain.
 Here the error of a keypoint is the sum of three independent parts, each a share of the calibrated
 covariance: one that stays for the whole track, one that wanders (Ornstein-Uhlenbeck) and one that

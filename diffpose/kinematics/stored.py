@@ -70,7 +70,7 @@ class StoredMeasurements(Stored):
 
 
 class StoredSession(Stored):
-    """What stands beside the measurements of a dated session."""
+    """What a dated session stores with its measurements."""
 
     date: Annotated[Text, StringConstraints(max_length=100)] | None = None
     name: Label | None = None

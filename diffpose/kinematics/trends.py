@@ -31,7 +31,7 @@ class DatedSession:
     measurements: Measurements
 
     def to_dict(self) -> dict[str, Any]:
-        """The measurements' JSON values, and ``session`` beside them."""
+        """The measurements' JSON values, and ``session`` with them."""
         about = {"date": self.date.isoformat(), "name": self.name}
         return {**self.measurements.to_dict(), "session": about}
 

@@ -54,7 +54,7 @@ class Lookup(nn.Module):
     all keypoints. ``per_joint`` gives every keypoint its own mask over its own few channels of
     the feature: a noisy heatmap then says *which* keypoint may be where, which the spread of
     hypotheses and a reviewer's correction both depend on. ``concat`` looks nothing up: the
-    refined heatmap stands beside the whole feature (the ablation of LMSFI).
+    refined heatmap is appended to the whole feature (the ablation of LMSFI).
     """
 
     def __init__(self, heat_width: int, width: int, *, num_keypoints: int, kind: str) -> None:

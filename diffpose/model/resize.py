@@ -24,7 +24,7 @@ def resize_weights(tensors: Mapping[str, Tensor], *, old: Size, new: Size) -> di
     Args:
         tensors: A state dict; names may have a prefix.
         old: (h, w) tokens of a frame that the tensors were trained for.
-        new: (h, w) tokens of a frame that they shall fit.
+        new: (h, w) tokens of a frame that they must fit.
 
     Returns:
         Position embeddings (1, F h w, D) interpolated frame by frame, STRL's aggregation with

@@ -94,7 +94,8 @@ def load_calibration(path: Path) -> str | None:
         return None
     if metadata.get("calibrated") != tensors_hash(path):
         raise WeightsError(
-            f"{path.name} carries the calibration of other weights; run `diffpose calibrate` on it."
+            f"{path.name} carries the calibration of other weights; "
+            "run `diffpose train calibrate` on it."
         )
     return metadata["calibration"]
 

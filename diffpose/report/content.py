@@ -115,7 +115,7 @@ class ReportContent:
         remarks: The user's own text.
         comparison: What has changed in a second session; empty without one.
         comparison_notes: Caveats of the comparison.
-        other: The second session's measurements, drawn beside.
+        other: The second session's measurements, drawn next to it.
     """
 
     title: str

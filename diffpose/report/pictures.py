@@ -1,4 +1,4 @@
-"""Pictures of chosen moments: skeleton drawn, heads hidden on wish, cut around the person."""
+"""Pictures of chosen moments: skeleton drawn, heads hidden if wanted, cut around the person."""
 
 from __future__ import annotations
 

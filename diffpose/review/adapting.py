@@ -18,7 +18,7 @@ def take_up(
     *,
     provenances: Mapping[int, Provenance],
 ) -> None:
-    """Put adapted tensors in force, and their predictions under the corrections, which stay.
+    """Activate adapted tensors, and their predictions under the corrections, which stay.
 
     All of it is one transaction: the project never has the one without the other.
     """

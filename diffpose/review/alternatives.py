@@ -115,7 +115,7 @@ def _exchanged(poses: Array, usual: Array, skeleton: Skeleton, apart: float) -> 
     own = there & there[:, mirror] & distinct
     result = np.zeros(own.shape, bool)
     for part in (_side_pairs(skeleton, limb) for limb in _LIMBS):
-        # A limb is exchanged as a whole where most of what can be told apart is.
+        # A limb is exchanged as a whole where most of what can be distinguished is.
         tellable = part[distinct[part]]
         if len(tellable):
             result[:, part] |= (own[:, tellable].mean(axis=1) > 0.5)[:, None]

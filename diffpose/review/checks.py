@@ -1,4 +1,4 @@
-"""What an action must look like to be written down, and how it is told to the reviewer."""
+"""What an action must look like to be written down, and how it is described to the reviewer."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Database:
     Args:
         path: The file; made if it is not there.
         clock: Now, for the record of migrations.
-        read_only: Never write, not even beside the file.
+        read_only: Never write, not even next to the file.
     """
 
     def __init__(self, path: Path, *, clock: Clock, read_only: bool) -> None:
@@ -129,7 +129,7 @@ class Database:
             except FileNotFoundError:
                 there = False
             if not there:
-                # Without the log beside it, what is written would not outlive this program.
+                # Without the log next to it, what is written would not outlive this program.
                 raise ProjectError(
                     f"{file} was deleted, moved or replaced: nothing was written; "
                     f"open the project again."

@@ -339,7 +339,7 @@ def needs_the_prediction(action: Action) -> bool:
 
 
 def active(events: Iterable[Event]) -> list[Event]:
-    """The events that are in force: no undos, redos, or events last named by an undo."""
+    """The active events: no undos, redos, or events last named by an undo."""
     done = list(events)
     undone = set()
     for event in done:

@@ -58,7 +58,7 @@ def import_project(
     """Add a project file from elsewhere to a folder of projects; the path of the new file.
 
     Args:
-        source: The file; nothing is written to it or beside it.
+        source: The file; nothing is written to it or next to it.
         folder: Of projects.
         keep_places: Whether the videos keep the folders that the file says they lie in; otherwise
             only their names are kept. A stranger's file must not name places on a server.
@@ -290,7 +290,7 @@ class _Transfer:
                 "adaptations", whole(row[0], "a model"), model.name, model.base,
                 moment(row[6], "a model's date").isoformat(), json.dumps(dict(model.report)),
                 json.dumps({str(track): at for track, at in model.earlier.items()}),
-                model.tensors, whole(row[7], "a model in force", most=1),
+                model.tensors, whole(row[7], "an active model", most=1),
             )  # fmt: skip
 
     def _track(self, value: object) -> int:

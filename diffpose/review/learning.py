@@ -46,8 +46,8 @@ class Learned:
     """What confirmed frames have taught.
 
     Attributes:
-        calibration: From what the model states to what comes true; nothing while too little is
-            known, or where the statements hold.
+        calibration: A map from what the model states to what is observed; nothing while too
+            little is known, or where the statements hold.
         frames: Confirmed frames it rests on.
         keypoints: Keypoints in them.
         corrections: Those of them that were placed by hand.

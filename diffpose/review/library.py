@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from diffpose.errors import DiffPoseError, ProjectError
+from diffpose.poses import PoseSequence, Provenance, Track, VideoInfo
 from diffpose.review.limits import MAX_NAME
 from diffpose.review.migrations import Clock, utc_now
 from diffpose.review.opening import PART, explained_os, remove_database, unfinished_name
 from diffpose.review.store import Store
 
 SUFFIX = ".diffpose"
-TRASH = "trash"  # folder beside the projects; what is deleted lies in it until somebody empties it
+TRASH = "trash"  # folder next to the projects; what is deleted lies in it until somebody empties it
 _HALF_MADE = re.compile(
     rf"(\.[0-9a-f]{{16}}|.*{re.escape(SUFFIX)}){re.escape(PART)}(-wal|-shm|-journal)?"
 )
@@ -70,6 +71,57 @@ def create_project(folder: Path | str, name: str, *, clock: Clock = utc_now) -> 
     return Store(made, clock=clock)
 
 
+def check_new(path: Path) -> None:
+    """Refuse a name under which something lies already.
+
+    Raises:
+        ProjectError: There is such a file; a project may hold corrections and is never replaced.
+    """
+    if path.exists():
+        raise ProjectError(
+            f"{path} exists already, and a project is never overwritten; choose another name, or "
+            "move that file away."
+        )
+
+
+def write_project(
+    path: Path,
+    video: VideoInfo,
+    people: Iterable[tuple[PoseSequence, Track]],
+    provenance: Provenance,
+    *,
+    clock: Clock = utc_now,
+) -> None:
+    """Write a new project file with the poses of one video; the file appears when it is whole.
+
+    Args:
+        path: The file, which must not exist.
+        video: The video of the poses.
+        people: Poses and boxes of each person; somebody without poses is left out.
+        provenance: How the poses were made.
+        clock: Now, with its time zone.
+
+    Raises:
+        ProjectError: The file exists, or the folder cannot be written.
+    """
+    check_new(path)
+    with unfinished(path.parent, path.stem) as made:
+        with Store(made, clock=clock) as store:
+            store.rename(path.stem)
+            store.add_video(replace(video, path=video.path.resolve()))
+            for sequence, boxes in people:
+                if len(sequence):
+                    store.add_predictions(
+                        sequence, video_id=video.video_id, boxes=boxes, provenance=provenance
+                    )
+            store.checkpoint()
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            check_new(path)
+        made.replace(path)
+
+
 def rename_project(path: Path | str, name: str, *, clock: Clock = utc_now) -> None:
     """Change what a project is called; its file keeps its name, so that open pages keep theirs."""
     with _existing(path, clock) as store:
@@ -89,7 +141,7 @@ def copy_project(path: Path | str, name: str, *, clock: Clock = utc_now) -> Path
 
 
 def delete_project(path: Path | str, *, clock: Clock = utc_now) -> Path:
-    """Move a project into the trash folder beside it; the returned path restores it."""
+    """Move a project into the trash folder next to it; the returned path restores it."""
     path = Path(path)
     try:
         with _existing(path, clock) as store:
@@ -148,7 +200,7 @@ def publish(made: Path, folder: Path, name: str) -> Path:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The project file and what SQLite keeps beside it."""
+    """The project file and what SQLite keeps next to it."""
     beside = [path.with_name(path.name + end) for end in ("-wal", "-shm")]
     return [file for file in (path, *beside) if file.exists()]
 

@@ -101,7 +101,7 @@ class Models:
             return provenance_from_json(row[0])
 
     def in_force(self) -> str:
-        """The name of the adapted tensors in force, without reading them; empty for none."""
+        """The name of the active adapted tensors, without reading them; empty for none."""
         rows = self._database.all(
             "SELECT name FROM adaptations WHERE in_force = 1 ORDER BY adaptation_id DESC LIMIT 1"
         )
@@ -109,7 +109,7 @@ class Models:
             return text(rows[0][0], "a model's name") if rows else ""
 
     def adapted(self) -> AdaptedModel | None:
-        """The adapted tensors in force; None if the model is used as it is shipped."""
+        """The active adapted tensors; None if the model is used as it is shipped."""
         rows = self._database.all(
             "SELECT name, base, tensors, report, earlier FROM adaptations "
             "WHERE in_force = 1 ORDER BY adaptation_id DESC LIMIT 1"
@@ -120,7 +120,7 @@ class Models:
             return model_from_row(rows[0])
 
     def adapt(self, model: AdaptedModel) -> None:
-        """Put adapted tensors in force; those before them are kept, but no longer in force."""
+        """Activate adapted tensors; earlier ones are kept, but no longer active."""
         with self._database.transaction():
             self._database.execute("UPDATE adaptations SET in_force = 0")
             self._database.execute(
@@ -137,6 +137,6 @@ class Models:
             )
 
     def use_shipped(self) -> None:
-        """No adapted tensors are in force any more."""
+        """No adapted tensors are active any more."""
         with self._database.transaction():
             self._database.execute("UPDATE adaptations SET in_force = 0")

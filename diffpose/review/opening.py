@@ -25,7 +25,7 @@ from diffpose.review.migrations import APPLICATION_ID, STEPS, Clock, migrate, ro
 
 BUSY_MS = 5000
 PART = ".part"  # ends the names of files that are being made
-BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a file
+BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps next to a file
 _EVERY = 1000  # steps of SQLite's machine between two looks at the budget
 _SCHEMA_STEPS = 200_000  # our schema takes some hundred
 _STEPS, _STEPS_PER_BYTE = 10_000_000, 4
@@ -103,7 +103,7 @@ def open_project(path: Path, *, read_only: bool, clock: Clock) -> sqlite3.Connec
 def open_foreign(path: Path, *, watch: Watch) -> tuple[sqlite3.Connection, Budget, int]:
     """Open a file that came from elsewhere, to read it and nothing else; also its schema version.
 
-    What lies beside the file is not looked at.
+    What lies next to the file is not looked at.
     """
     connection = connect(path.absolute().as_uri() + "?mode=ro&immutable=1")
     try:
@@ -148,7 +148,7 @@ def unfinished_name(folder: Path) -> Path:
 
 
 def remove_database(path: Path) -> None:
-    """Delete a file and what SQLite keeps beside it, where they are there."""
+    """Delete a file and what SQLite keeps next to it, where they are there."""
     for end in ("", *BESIDE):
         with suppress(OSError):
             path.with_name(path.name + end).unlink()
@@ -236,7 +236,7 @@ def _open_read_only(path: Path, clock: Clock) -> sqlite3.Connection:
         connection.close()
         if (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF == sqlite3.SQLITE_INTERRUPT:
             raise
-        # A folder where SQLite cannot keep its shared memory beside the file.
+        # A folder where SQLite cannot keep its shared memory next to the file.
         return _in_memory(path, clock)
     except BaseException:
         connection.close()
@@ -250,7 +250,7 @@ def _open_read_only(path: Path, clock: Clock) -> sqlite3.Connection:
 
 
 def _in_memory(path: Path, clock: Clock) -> sqlite3.Connection:
-    """A copy at the current schema; the file, and what a crash left beside it, stay as they are."""
+    """A copy at the current schema; the file and what a crash left next to it stay unchanged."""
     memory = connect(":memory:")
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / path.name

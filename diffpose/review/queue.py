@@ -84,7 +84,7 @@ def order(
         target_px: Frames in which every keypoint is expected to be closer than this are left
             out, and so are confirmed ones.
         config: The prior that propagation uses.
-        places: So many frames are told apart; the rest follow by what is left to gain there.
+        places: So many frames are kept distinct; the rest follow by what is left to gain there.
 
     Returns:
         One item a frame. Equal gains are in the order of the frames.

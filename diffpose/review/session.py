@@ -169,7 +169,7 @@ class ReviewSession:
             return self._changed_by(event)
 
     def undo(self, *, tab: str = "") -> Change | None:
-        """Take back the author's last action, also one of an earlier sitting; None if none."""
+        """Take back the author's last action, also one of an earlier session; None if none."""
         with self._lock:
             event = self.store.undo(self.author, tab=tab, made_at=self._now())
             return None if event is None else self._changed_by(event)
@@ -182,7 +182,7 @@ class ReviewSession:
 
     @property
     def can_undo(self) -> bool:
-        """Is there an action of this author in force?"""
+        """Is an action of this author active?"""
         with self._lock:
             self._refresh()
             return bool(undo_stacks(self._events, self.author)[0])
@@ -217,7 +217,7 @@ class ReviewSession:
                 poses=reviewed.poses,
                 predictions=track.without_corrections(),
             )
-        answer = self._resampler(request)  # may take long: others go on meanwhile
+        answer = self._resampler(request)  # may take long: others continue meanwhile
         rows = check_suggestion(answer, reviewed, track_id)
         kept = settled(reviewed)[rows]
         return replace(

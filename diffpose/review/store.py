@@ -54,7 +54,7 @@ class Store:
     Args:
         path: The file; made if it is not there.
         clock: Now, with its time zone.
-        read_only: Never write, not even beside the file.
+        read_only: Never write, not even next to the file.
     """
 
     def __init__(

@@ -16,14 +16,13 @@ from diffpose.errors import SettingsError, WeightsError
 from diffpose.folding import kept_in_bf16, native_bf16
 from diffpose.geometry import Affine, apply_affine, invert_affine
 from diffpose.movenet import normalise
+from diffpose.shipped import WEIGHTS
 from diffpose.tensorfile import file_hash
 from diffpose.tracking.associate import Detections
 from diffpose.tracking.boxmaps import decode_boxes
 from diffpose.tracking.network import DetectorConfig, PersonNet, load_detector_network
 
-EMBEDDED_WEIGHTS = (
-    Path(__file__).resolve().parents[2] / "assets" / "weights" / "detector-small.safetensors"
-)
+EMBEDDED_WEIGHTS = WEIGHTS / "detector-small.safetensors"
 
 _GREY = 114
 _MULTIPLE = 32
@@ -76,8 +75,8 @@ class PersonDetector:
         chosen = path if path is not None else EMBEDDED_WEIGHTS
         if path is None and not chosen.is_file():
             raise WeightsError(
-                "The embedded detector is missing from assets/weights; "
-                "get the complete repository or give boxes yourself."
+                f"The shipped person detector {chosen.name} is missing; "
+                "reinstall DiffPose, or give the boxes."
             )
         return cls(
             load_detector_network(chosen),

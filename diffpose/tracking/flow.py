@@ -2,7 +2,7 @@
 
 Dense inverse search (Kroeger et al., ECCV 2016) of OpenCV on a crop around the person, so that
 large and small people are seen alike, in both directions of time: a point that does not come back
-to where it started has been lost, and by how much it misses says how far to trust the step.
+to where it started has been lost, and by how much it misses says how reliable the step is.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class PersonNet(nn.Module):
         return maps["centre"][:, 0].float(), shapes.float()
 
     def raise_logits(self, amount: float) -> None:
-        """Add to every centre logit: moves the score at which people are best told apart."""
+        """Add to every centre logit: moves the score at which people are best separated."""
         with torch.no_grad():
             self.bias.add_(amount)
 
@@ -128,7 +128,7 @@ def load_movenet_into(network: PersonNet, path: Path) -> None:
 
     Args:
         network: Filled.
-        path: A file of `diffpose import-backbone`.
+        path: A file of `diffpose train import-backbone`.
 
     Raises:
         WeightsError: The file is damaged or holds another network.

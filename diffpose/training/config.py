@@ -28,7 +28,7 @@ class StageConfig:
             ``coupling`` trains what decided keypoints say about the others, and nothing else.
         steps: Optimizer steps; 0: no limit.
         epochs: Instead of steps: times that as many windows are read as there are examples.
-        minutes: Wall-clock budget of the stage over all its sittings; 0: no limit.
+        minutes: Wall-clock budget of the stage over all its sessions; 0: no limit.
         crop_size: (height, width); the preset's in a diffusion stage.
         num_frames: T of the windows read from clips.
         still_frames: T of pseudo-clips from stills; 1 repeats the features of the one frame.
@@ -56,7 +56,7 @@ class StageConfig:
         cached_shards: Of a diffusion stage with a frozen backbone, or of a coupling stage: how
             many times 64 windows are drawn and encoded once, to be trained on again and again; 0
             encodes a window each time that it is drawn.
-        teacher_share: The teacher's part of the targets of stills, 0 to 1 (`train --teacher`).
+        teacher_share: The teacher's part of the targets of stills, 0 to 1 (`train pose --teacher`).
         weight_decay: AdamW's.
         warmup_steps: Linear warm-up.
         ema_decay: Of the averaged weights that are evaluated and shipped.
@@ -122,12 +122,12 @@ class DataConfig:
 
     Attributes:
         lspet: Folder of ``lspet_train.tar`` and its table; empty: none.
-        lspet_trust: What `diffpose audit` wrote about LSPET's annotations; empty: trust all.
+        lspet_trust: What `diffpose data check-annotations` wrote about LSPET; empty: trust all.
         shards: Folder of rendered shards; empty: none.
         coco: Folder of COCO keypoints; empty: none.
         posetrack: Folder of PoseTrack17, 18 or 21; empty: none.
         people: Folder of packs of real pictures; empty: none.
-        people_labels: What `diffpose pseudo-label` wrote about them.
+        people_labels: What `diffpose data pseudo-label` wrote about them.
         monitor: Examples kept out of training to watch progress on (never the val split).
     """
 

@@ -81,7 +81,7 @@ def _labelled_people(data: DataConfig, skeleton: Skeleton) -> Source | None:
     if bool(data.people) != bool(data.people_labels):
         raise SettingsError(
             "Expected data.people and data.people_labels together, got one of them; label the "
-            "pictures with `diffpose pseudo-label`."
+            "pictures with `diffpose data pseudo-label`."
         )
     if not data.people:
         return None

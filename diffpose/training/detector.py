@@ -51,7 +51,7 @@ class DetectorTrainingConfig:
     Attributes:
         model: The network.
         steps: Optimizer steps; 0: no limit.
-        minutes: Wall-clock budget over all sittings; 0: no limit.
+        minutes: Wall-clock budget over all sessions; 0: no limit.
         frozen_blocks: The stem and so many blocks of the body keep the weights they begin with.
         learning_rate: Peak of the cosine: step of a weight relative to the mean magnitude of its
             tensor. Batch norms are folded into MoveNet's weights, whose scales differ by five
@@ -137,10 +137,10 @@ def train_detector(
         config: The run.
         mixture: Its data.
         folder: Where it writes.
-        init: File of `diffpose import-backbone` that a new run begins with.
+        init: File of `diffpose train import-backbone` that a new run begins with.
         device: Where it computes.
         clock: Seconds.
-        listen: Told every log record.
+        listen: Receives every log record.
 
     Returns:
         The weights file.

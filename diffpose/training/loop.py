@@ -171,9 +171,9 @@ def _running_statistics(module: nn.Module) -> list[Tensor]:
 
 
 class Trainer:
-    """One training run in one folder; a new `Trainer` on the same folder goes on.
+    """One training run in one folder; a new `Trainer` on the same folder continues it.
 
-    The folder holds ``checkpoint.safetensors`` (everything needed to go on), ``log.jsonl`` and,
+    The folder holds ``checkpoint.safetensors`` (everything needed to continue), ``log.jsonl`` and,
     at the end of the run, ``weights.safetensors``.
 
     Args:
@@ -183,7 +183,7 @@ class Trainer:
         device: Where it computes.
         team: The processes that share the run.
         clock: Seconds; an argument so that tests need not wait.
-        listen: Told every log record.
+        listen: Receives every log record.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class Trainer:
 
         What depends on the crop size (positions, the aggregation of STRL) is interpolated where
         the other run had another, and levels of the backbone that it did not merge begin with
-        nothing to say; what is of another shape still starts anew. The backbone must fit.
+        nothing to say; what is of another shape still starts again. The backbone must fit.
 
         Raises:
             WeightsError: It is damaged, or its backbone is another.
@@ -228,7 +228,7 @@ class Trainer:
         self._begin_with(averaged, model, path.name)
 
     def start_from_weights(self, path: Path) -> None:
-        """Begin with a weights file, fitted as `start_from` does; the plain head starts anew.
+        """Begin with a weights file, fitted as `start_from` does; the plain head starts again.
 
         Raises:
             WeightsError: It is damaged or of another model.

@@ -1,4 +1,4 @@
-"""What a training run must remember to go on as if it had never stopped."""
+"""What a training run must remember to continue as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Progress:
     Attributes:
         stage: Index of the stage in progress.
         stage_step: Optimizer steps done in it.
-        stage_seconds: Seconds spent in it, over all sittings.
+        stage_seconds: Seconds spent in it, over all sessions.
         step: Optimizer steps of the whole run: also the number of the next batch.
         samples: Windows seen.
     """
@@ -126,7 +126,7 @@ def load_progress(path: Path) -> Progress:
 
 def _progress(path: Path, metadata: dict[str, str]) -> Progress:
     if metadata.get("format") != FORMAT:
-        raise WeightsError(f"{path.name} is no training checkpoint; remove it to start anew.")
+        raise WeightsError(f"{path.name} is no training checkpoint; remove it to start again.")
     return Progress(**json.loads(metadata["progress"]))
 
 

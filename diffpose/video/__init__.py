@@ -1,1 +1,1 @@
-"""Reading and writing video: exact frames, true times, and a word on everything lost."""
+"""Reading and writing video: exact frames, true times, and a report of everything lost."""

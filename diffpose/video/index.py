@@ -31,7 +31,7 @@ Times = NDArray[np.float64]
 Ticks = NDArray[np.int64]
 
 # Up to this many pixels (518 frames of 1080p, a few seconds' work) a file is decoded while it
-# is probed, so that damage inside its packets is told at once.
+# is probed, so that damage inside its packets is reported at once.
 DECODED_PIXELS = 2**30
 # In these codecs every packet of a sound file is one frame; others hide frames in packets.
 _ONE_PACKET_ONE_FRAME = frozenset({"h264", "hevc", "av1", "vp9", "mjpeg", "prores"})

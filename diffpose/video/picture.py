@@ -1,4 +1,4 @@
-"""Still pictures: told by their content, measured before they are decoded, read as RGB."""
+"""Still pictures: recognised by their content, measured before they are decoded, read as RGB."""
 
 from __future__ import annotations
 

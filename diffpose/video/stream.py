@@ -19,7 +19,7 @@ from diffpose.errors import VideoError
 from diffpose.video.picture import MAX_PIXELS, check_size
 
 # Named, so that a playlist or a script among the uploads cannot make the reader open other files
-# or the network. The audio formats are here only to be told what is wrong with them.
+# or the network. The audio formats are here only so that FFmpeg says what is wrong with them.
 _FORMATS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,ivf,nut,mxf,dv,"
     "h264,hevc,m4v,obu,wtv,yuv4mpegpipe,mp3,wav,flac,aac"

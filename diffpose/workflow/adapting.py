@@ -51,7 +51,7 @@ def learn_from(
         tracks: The boxes of its people, by track.
         cache: Of window features.
         config: How long.
-        progress: Told the finished share and words.
+        progress: Receives the finished share and words.
         cancelled: Asked at every step.
 
     Raises:
@@ -91,7 +91,7 @@ def put_in_force(
         adapted: What `learn_from` gave.
         tracks: The boxes of its people, by track.
         stop: Frame after the last one; None for all.
-        progress: Told the finished share and words.
+        progress: Receives the finished share and words.
         cancelled: Asked once a frame.
 
     Raises:
@@ -136,6 +136,6 @@ def model_of(session: ReviewSession, estimator: Estimator) -> Estimator:
         return estimator
     if kept.base != estimator.weights_hash:
         raise ProjectError(
-            "The project was adapted to other weights than those in use; adapt it anew."
+            "The project was adapted to other weights than those in use; adapt it again."
         )
     return with_tensors(estimator, from_bytes(kept.tensors))

@@ -89,7 +89,7 @@ def follow(
         request: What the session asks.
         video: Of the track.
         track: The person's boxes; where there is none, propagation alone answers.
-        estimator: The model in force.
+        estimator: The active model.
         sampling: Of the run that found the poses, so that the noise is the same.
         cache: Of window features.
     """
@@ -172,7 +172,7 @@ def resampler_of(
     Args:
         store: The project.
         video: Of its tracks.
-        estimator: The model in force (`diffpose.workflow.adapting.model_of`).
+        estimator: The active model (`diffpose.workflow.adapting.model_of`).
         cache: Of window features.
         sampling: None takes that of the run that found the poses, as the app does.
     """

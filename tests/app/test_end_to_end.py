@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.settings import REPOSITORY, Settings
+from app.settings import Settings
 from app.workspace import Workspace
 from diffpose.formats.native import read_native
+from diffpose.shipped import EXAMPLES, WEIGHTS
 
 pytestmark = pytest.mark.browser
 
-EXAMPLES = REPOSITORY / "assets" / "examples"
 SHIPPED = all(
     [
-        (REPOSITORY / "assets/weights/diffpose-base.safetensors").is_file(),
-        (REPOSITORY / "assets/weights/detector-small.safetensors").is_file(),
+        (WEIGHTS / "diffpose-base.safetensors").is_file(),
+        (WEIGHTS / "detector-small.safetensors").is_file(),
         (EXAMPLES / "walk.mp4").is_file(),
     ]
 )

@@ -128,7 +128,7 @@ def test_a_file_outside_the_folder_is_not_read(tmp_path):
     (tmp_path / "secret.bin").write_bytes(b"x" * 99)
     buffers = [{"uri": "../secret.bin", "byteLength": 99}]
 
-    with pytest.raises(FormatError, match="beside"):
+    with pytest.raises(FormatError, match="next to"):
         Gltf(write_glb(inner / "a.glb", changes={"buffers": buffers})).array(0)
 
 
@@ -136,9 +136,9 @@ def test_import_avatar_on_the_command_line(tmp_path):
     path = write_glb(tmp_path / "a.glb", compress=True)
 
     result = CliRunner().invoke(
-        app, ["import-avatar", str(path), "-o", str(tmp_path), "--name", "Box_M_2_Busi"]
+        app, ["data", "import-avatar", str(path), "-o", str(tmp_path), "--name", "Box_M_2_Busi"]
     )
-    wrong = CliRunner().invoke(app, ["import-avatar", __file__, "-o", str(tmp_path)])
+    wrong = CliRunner().invoke(app, ["data", "import-avatar", __file__, "-o", str(tmp_path)])
 
     assert result.exit_code == 0, result.output
     assert load_avatar(tmp_path / "Box_M_2_Busi.npz").identity == "Box_M_2"

@@ -200,7 +200,17 @@ def test_an_imported_clip_joins_the_folder(tmp_path):
     path = tmp_path / "swing.bvh"
     path.write_text(person(SWING))
     folder = tmp_path / "mocap"
-    command = ["import-motion", str(path), "-o", str(folder), "--label", "wave", "--licence", "MIT"]
+    command = [
+        "data",
+        "import-motion",
+        str(path),
+        "-o",
+        str(folder),
+        "--label",
+        "wave",
+        "--licence",
+        "MIT",
+    ]
 
     for _ in range(2):  # the second time replaces the first
         assert CliRunner().invoke(app, command).exit_code == 0

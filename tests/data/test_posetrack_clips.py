@@ -126,7 +126,7 @@ def test_finished_sequences_are_kept(material, folder):
 def test_synthesize_posetrack_on_the_command_line(material, tmp_path):
     without = tmp_path / "without.txt"
     without.write_text("plain_07\n")
-    arguments = ["synthesize", str(material.avatars.parent), "-o", str(tmp_path / "out"),
+    arguments = ["data", "synthesize", str(material.avatars.parent), "-o", str(tmp_path / "out"),
                  "--format", "posetrack", "--clips", "1", "--frames", "2", "--split", "val",
                  "--without", str(without)]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Laws of calibration: what is right stays, what is stated comes true, pixels do not matter."""
+"""Laws of calibration: what is right stays, what is stated is observed, pixels do not matter."""
 
 import json
 from dataclasses import replace

@@ -66,8 +66,8 @@ def test_no_two_keypoints_of_a_skeleton_share_a_canonical_name(skeleton):
 def test_names_that_do_not_fit_are_said():
     taken = adopt(poses(["right_knee", "tail", "left_knee"]), VIDEO, HALPE26)
 
-    assert any("Left out" in note and "tail" in note for note in taken.notes)
-    assert any("Unknown" in note and "nose" in note for note in taken.notes)
+    assert any("Ignored" in note and "tail" in note for note in taken.notes)
+    assert any("Missing" in note and "nose" in note for note in taken.notes)
     assert any("another order" in note for note in taken.notes)
 
 

@@ -110,10 +110,10 @@ def test_one_command_puts_the_calibration_into_the_file(weights, tmp_path):
     folder, output = tmp_path / "lspet", tmp_path / "out.safetensors"
     folder.mkdir()
     write_lspet(folder, "train", count=8)
-    arguments = ["calibrate", weights, "--lspet", folder, "-o", output, "--every", 2]
+    arguments = ["train", "calibrate", weights, "--lspet", folder, "-o", output, "--every", 2]
 
     done = CliRunner().invoke(app, [str(a) for a in arguments])
-    nothing = CliRunner().invoke(app, ["calibrate", str(weights)])
+    nothing = CliRunner().invoke(app, ["train", "calibrate", str(weights)])
 
     assert done.exit_code == 0, done.stderr
     assert "knees" in done.stdout

@@ -17,7 +17,7 @@ TINY = DetectorConfig(backbone="movenet_tiny", side=64)
 
 
 def published_tiny(path):
-    """Write a file as `diffpose import-backbone` makes it; returns its network."""
+    """Write a file as `diffpose train import-backbone` makes it; returns its network."""
     network = MoveNet(TINY_MOVENET)
     save_movenet(path, network)
     network.load_state_dict({k: v.half().float() for k, v in network.state_dict().items()})

@@ -219,7 +219,7 @@ def _rest_mesh(
 ) -> _Mesh:
     """One primitive, carried from the pose it was bound in to the skeleton's rest pose."""
     if primitive.get("mode", 4) != 4 or "indices" not in primitive:
-        raise FormatError(f"Expected indexed triangles in {gltf.path.name}; export it anew.")
+        raise FormatError(f"Expected indexed triangles in {gltf.path.name}; export it again.")
     attributes = primitive["attributes"]
     missing = [n for n in ("POSITION", "NORMAL", "JOINTS_0", "WEIGHTS_0") if n not in attributes]
     if missing:
@@ -308,7 +308,7 @@ def _texture(gltf: Gltf, part: list[_Drawn], *, limit: int) -> NDArray[np.uint8]
         content = np.frombuffer(gltf.picture(textures[0]), np.uint8)
         picture = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
         if picture is None or picture.dtype != np.uint8 or picture.ndim != 3:
-            raise FormatError(f"A texture of {gltf.path.name} is unreadable; export it anew.")
+            raise FormatError(f"A texture of {gltf.path.name} is unreadable; export it again.")
     scale = min(1.0, limit / max(picture.shape[:2]))
     if scale < 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

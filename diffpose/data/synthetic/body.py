@@ -153,7 +153,7 @@ def load_avatar(path: Path) -> Avatar:
         raise FormatError(f"Expected an avatar npz file, {path.name} is unreadable.") from error
     missing = [name for name in _ARRAYS if name not in arrays]
     if missing:
-        raise FormatError(f"The avatar {path.name} lacks {', '.join(missing)}; convert it anew.")
+        raise FormatError(f"The avatar {path.name} lacks {', '.join(missing)}; convert it again.")
     joints = tuple(str(name) for name in arrays["names"])
     weights = arrays["w"].astype(np.float32)
     weights /= weights.sum(axis=1, keepdims=True)

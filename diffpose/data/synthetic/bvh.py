@@ -66,13 +66,13 @@ def read_bvh(path: Path) -> BvhRecording:
         frame_time_s, values = _frames(motion.splitlines())
     except (ValueError, IndexError) as error:
         raise FormatError(
-            f"The BVH file {path.name} is damaged ({error}); export it anew."
+            f"The BVH file {path.name} is damaged ({error}); export it again."
         ) from None
     wanted = sum(len(own) for own in channels)
     if values.shape[1] != wanted:
         raise FormatError(
             f"Expected {wanted} numbers a frame in {path.name}, as its skeleton has channels, "
-            f"got {values.shape[1]}; export it anew."
+            f"got {values.shape[1]}; export it again."
         )
     return BvhRecording(joints, parents, offsets, channels, values, frame_time_s)
 

@@ -64,12 +64,12 @@ def perspective(fov_rad: float, size: Size) -> NDArray[np.float64]:
 
 
 def zoom_to(camera: Camera, box: ArrayLike, goal: ArrayLike) -> Camera:
-    """Cut the picture anew so that the centre and longer side of ``box`` become those of ``goal``.
+    """Cut the picture again so that the centre and longer side of ``box`` become those of ``goal``.
 
     Args:
         camera: The camera before.
         box: xyxy pixels in its picture.
-        goal: xyxy pixels where the box shall lie; only its centre and longer side count.
+        goal: xyxy pixels where the box must lie; only its centre and longer side count.
     """
     height, width = camera.size
     a, b = np.asarray(box, dtype=np.float64), np.asarray(goal, dtype=np.float64)

@@ -45,7 +45,7 @@ _SUBFRAMES = 5
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """What a clip shall show.
+    """What a clip should show.
 
     Attributes:
         name: Names the clip and, with the seed, decides everything random in it.
@@ -115,7 +115,7 @@ def render_clip(library: Library, plan: ClipPlan, *, seed: int = 0) -> Synthetic
 
     Args:
         library: Avatars, motions and photos to choose from.
-        plan: What it shall show.
+        plan: What it should show.
         seed: Other seeds give other clips.
 
     Raises:

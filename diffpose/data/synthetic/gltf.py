@@ -31,7 +31,7 @@ class Gltf:
     """One glTF file.
 
     Args:
-        path: The file; buffers and pictures beside it are read when asked for.
+        path: The file; buffers and pictures next to it are read when asked for.
 
     Raises:
         FormatError: It is no glTF 2.0 file, or requires an extension that is not understood.
@@ -57,7 +57,7 @@ class Gltf:
         if not version.startswith("2.") or unknown:
             raise FormatError(
                 f"Expected glTF 2.0 without {', '.join(unknown) or 'other versions'} in "
-                f"{path.name}; export it anew, uncompressed or meshopt-compressed."
+                f"{path.name}; export it again, uncompressed or meshopt-compressed."
             )
         self._views: dict[int, NDArray[np.uint8]] = {}
 
@@ -96,7 +96,7 @@ class Gltf:
 
     def _damaged(self, error: Exception) -> FormatError:
         detail = str(error) or type(error).__name__
-        return FormatError(f"{self.path.name} is damaged ({detail}); fetch or export it anew.")
+        return FormatError(f"{self.path.name} is damaged ({detail}); fetch or export it again.")
 
     def _array(self, entry: dict[str, Any]) -> NDArray[Any]:
         if "sparse" in entry:
@@ -152,7 +152,7 @@ class Gltf:
         return buffers
 
     def _resource(self, uri: str) -> bytes:
-        """A ``data:`` URI, or a file beside this one."""
+        """A ``data:`` URI, or a file next to this one."""
         if uri.startswith("data:"):
             try:
                 return base64.b64decode(uri.partition(",")[2], validate=True)
@@ -160,7 +160,7 @@ class Gltf:
                 raise self._damaged(error) from error
         path = self.path.parent / unquote(uri)
         if not path.resolve().is_relative_to(self.path.parent.resolve()) or not path.is_file():
-            raise FormatError(f"Expected the file {uri} beside {self.path.name}; copy it there.")
+            raise FormatError(f"Expected the file {uri} next to {self.path.name}; copy it there.")
         return path.read_bytes()
 
 

@@ -130,7 +130,7 @@ class Library:
 
 
 def read_names(path: Path) -> frozenset[str]:
-    """Names from a text file, one a line; what follows a # is a remark.
+    """Names from a text file, one a line; what follows a # is a comment.
 
     Raises:
         FormatError: The file cannot be read.

@@ -21,7 +21,7 @@ def _library() -> Any:
     except ImportError as error:
         raise SettingsError(
             "This avatar is compressed or has too many triangles; install the package "
-            "meshoptimizer (pip install 'diffpose[avatars]')."
+            "meshoptimizer (run pip install --pre meshoptimizer)."
         ) from error
     return meshoptimizer
 

@@ -82,7 +82,7 @@ def load_motion(path: Path, *, label: str = "") -> Motion:
 
 
 def read_labels(folder: Path) -> dict[str, str]:
-    """Clip name to label, from ``index.json`` beside the folder ``clips``.
+    """Clip name to label, from ``index.json`` next to the folder ``clips``.
 
     Raises:
         FormatError: There is no such index.

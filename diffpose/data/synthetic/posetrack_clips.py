@@ -1,4 +1,4 @@
-"""Rendered clips as a PoseTrack data set, with what PoseTrack has no room for beside it."""
+"""Rendered clips as a PoseTrack data set, and further files for what PoseTrack cannot hold."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def write_posetrack_clips(
 
     Per sequence NAME of SPLIT: frames ``images/SPLIT/NAME/000000.jpg`` and
     ``annotations/SPLIT/NAME.json`` with 15 keypoints, visibility, boxes, head boxes and track ids,
-    as PoseTrack has them. Beside them, ``masks/SPLIT/NAME/000000.png``: track id + 1 where a
+    as PoseTrack has them. Next to them, ``masks/SPLIT/NAME/000000.png``: track id + 1 where a
     person is seen, 0 elsewhere; and ``halpe26/SPLIT/NAME.json``: COCO keypoints of HALPE-26 with
     the flags 2 visible, 1 occluded, 0 outside the picture, each person's ``identity`` and the
     number of pixels seen as ``area``. Every frame is labelled; people outside the picture are not

@@ -264,7 +264,9 @@ class Renderer:
         rows = np.concatenate([column[used] for column in columns], axis=1).astype(np.float32)
         picture = cv2.imdecode(np.frombuffer(texture, np.uint8), cv2.IMREAD_UNCHANGED)
         if picture is None:
-            raise DiffPoseError(f"The texture of avatar {avatar.name} is unreadable; convert anew.")
+            raise DiffPoseError(
+                f"The texture of avatar {avatar.name} is unreadable; convert again."
+            )
         code = cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGBA
         return self._mesh(rows, local, cv2.cvtColor(picture, code).astype(np.uint8, copy=False))
 

@@ -257,7 +257,7 @@ def _write_clip_shard(job: _Job) -> None:
 def _random_clip(
     job: _Job, item: int
 ) -> tuple[NDArray[np.uint8], Annotation, str, NDArray[np.float64]]:
-    """One clip; drawn anew while too little of its main person can be seen."""
+    """One clip; drawn again while too little of its main person can be seen."""
     library, renderer = library_of(job.material), _renderer(job.size)
     for attempt in range(_ATTEMPTS):
         rng = job.random(item, attempt)

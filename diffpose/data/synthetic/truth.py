@@ -1,6 +1,6 @@
 """Exact annotation of rendered scenes: keypoints, what is seen of them, boxes.
 
-Visibility: 0 outside the picture, 1 occluded by another person, a thing or the own body,
+Visibility: 0 outside the picture, 1 occluded by another person, a thing or the person's own body,
 2 visible. Pixels have their centres at integers.
 """
 
@@ -26,7 +26,7 @@ _BODY_DEPTH_M = {
     "toe": 0.08, "heel": 0.08, "nose": 0.06, "eye": 0.06, "ear": 0.08,
     "head": 0.12, "neck": 0.16,
 }  # fmt: skip
-# How much of the own body may lie in front of a keypoint that still counts as seen.
+# How much of the person's own body may lie in front of a keypoint that still counts as seen.
 _TOLERANCE_M = np.array([_BODY_DEPTH_M[name.split("_")[-1]] for name in HALPE26.keypoints])
 
 
@@ -68,7 +68,7 @@ def keypoint_visibility(
     """Visibility (N, 26) of one person's keypoints.
 
     A keypoint is hidden if most of the 3x3 pixels around it show something in front of it. Of
-    the own body, as much may be in front as a limb is thick, because joints lie inside it.
+    the person's own body, as much may be in front as a limb is thick, because joints lie inside it.
 
     Args:
         points: (N, 26, 3) x and y in pixels and depth in metres.
