@@ -302,13 +302,14 @@ def _decode_from(
     """Frames with their numbers, from a key frame on, or from the file's start."""
     with open_stream(path, threads=index.is_sound) as (container, stream):
         if entry is None:
-            pictures = _pictures(stream, read_packets(container, stream), refused)
+            packets = read_packets(container, stream, shown_at=index.shown_at)
+            pictures = _pictures(stream, packets, refused)
         else:
             try:
                 container.seek(entry, stream=stream)
             except LIBRARY_ERRORS:
                 return
-            packets = read_packets(container, stream)
+            packets = read_packets(container, stream, shown_at=index.shown_at)
             pictures = _pictures_from_key(stream, packets, entry, refused)
         if index.ticks is None:
             yield from enumerate(pictures)

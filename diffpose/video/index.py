@@ -6,8 +6,9 @@ suspicious, is decoded once, because only the decoder knows which frames come ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ Ticks = NDArray[np.int64]
 DECODED_PIXELS = 2**30
 # In these codecs every packet of a sound file is one frame; others hide frames in packets.
 _ONE_PACKET_ONE_FRAME = frozenset({"h264", "hevc", "av1", "vp9", "mjpeg", "prores"})
+_TRIED_FRAMES = 250  # an encoder that reorders frames at all does so among these
+_FEW_DESCENTS = 0.05
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class FrameIndex:
         entries: Timestamps of the key frames that decoding may start at, increasing.
         size: (height, width) after rotation.
         warnings: One sentence for each thing the file has lost.
+        shown_at: Presentation times by the timestamps in the file, where those are the times of
+            storing frames in another order than that of showing; None where they are right.
     """
 
     times_s: Times
@@ -55,6 +60,7 @@ class FrameIndex:
     entries: Ticks
     size: tuple[int, int]
     warnings: tuple[str, ...]
+    shown_at: Mapping[int, int] | None = None
 
     @property
     def is_sound(self) -> bool:
@@ -116,6 +122,30 @@ class _Decoded:
         if self.tainted_from is None:
             self.tainted_from = tick
 
+    def order_of_decoder(self) -> dict[int, int] | None:
+        """Presentation times by the times of storing, if the decoder's order is another one.
+
+        Where frames are damaged a few may come out in a wrong order; that says nothing.
+        """
+        known = [tick for tick in self.ticks if tick is not None]
+        if len(known) < len(self.ticks) or len(set(known)) < len(known):
+            return None
+        descents = sum(later < earlier for earlier, later in pairwise(known))
+        if descents <= (_FEW_DESCENTS * len(known) if self.damaged or self.refused else 0):
+            return None
+        return dict(zip(known, sorted(known), strict=True))
+
+    def show_at(self, shown_at: Mapping[int, int]) -> None:
+        """Put presentation times in place of the times of storing."""
+        self.ticks = _translated(self.ticks, shown_at)
+        self.damaged = _translated(self.damaged, shown_at)
+        self.refused = _translated(self.refused, shown_at)
+        self.key_ticks = {shown_at.get(tick, tick) for tick in self.key_ticks}
+
+
+def _translated(ticks: Sequence[int | None], shown_at: Mapping[int, int]) -> list[int | None]:
+    return [None if tick is None else shown_at.get(tick, tick) for tick in ticks]
+
 
 def read_index(path: Path, *, most_frames: int | None = None) -> FrameIndex:
     """Build the index of a video file.
@@ -130,7 +160,8 @@ def read_index(path: Path, *, most_frames: int | None = None) -> FrameIndex:
     packets = scan_packets(path, most_frames or MOST_FRAMES)
     height, width = packets.stream_size
     short = height * width * len(packets.ticks) <= DECODED_PIXELS
-    if packets.suspicious or packets.codec not in _ONE_PACKET_ONE_FRAME or short:
+    whole = packets.suspicious or packets.codec not in _ONE_PACKET_ONE_FRAME or short
+    if whole or (packets.may_lack_order and _is_reordered(path)):
         index = _index_by_decoding(path, packets)
     else:
         index = _index_by_packets(packets, _first_size(path))
@@ -157,7 +188,8 @@ def index_like(
     index, count = None, len(times_s)
     if sound:
         packets = scan_packets(path, count)
-        if not packets.suspicious and len(packets.ticks) == count:
+        is_plain = not packets.suspicious and len(packets.ticks) == count
+        if is_plain and not (packets.may_lack_order and _is_reordered(path)):
             index = _index_by_packets(packets, size)
     if index is None or not np.allclose(index.times_s, times_s, atol=1e-6):
         index = read_index(path, most_frames=count)
@@ -209,6 +241,11 @@ def _index_by_decoding(path: Path, packets: Packets) -> FrameIndex:
             f"Expected a video with readable pictures, got none from the {len(packets.ticks)} "
             f"packets of {path.name}; copy or export it again."
         )
+    shown_at = decoded.order_of_decoder() if packets.may_lack_order else None
+    if shown_at is not None:
+        decoded.show_at(shown_at)
+        keys = (shown_at[key] for key in packets.key_ticks if key in shown_at)
+        packets = replace(packets, key_ticks=tuple(sorted(keys)))
     ticks = _usable_ticks(decoded.ticks)
     if ticks is not None:
         ticks = ticks[: packets.limit]
@@ -223,6 +260,7 @@ def _index_by_decoding(path: Path, packets: Packets) -> FrameIndex:
         entries=np.array(_clean_entries(packets, decoded), np.int64),
         size=decoded.first_size,
         warnings=tuple(_losses(packets, decoded, ticks)),
+        shown_at=shown_at,
     )
 
 
@@ -250,6 +288,17 @@ def _clean_entries(packets: Packets, decoded: _Decoded) -> list[int]:
     bad_before = np.append(np.searchsorted(known, keys), len(known))
     clean = keys[np.diff(bad_before) == 0]
     return [int(key) for key in clean if int(key) in decoded.key_ticks]
+
+
+def _is_reordered(path: Path) -> bool:
+    """Whether the first frames come out of the decoder in another order than their packets."""
+    ticks: list[int] = []
+    with open_stream(path) as (container, stream):
+        for packet in read_packets(container, stream):
+            ticks += [f.pts for f in decode_packet(stream, packet) or () if f.pts is not None]
+            if len(ticks) >= _TRIED_FRAMES:
+                break
+    return any(later < earlier for earlier, later in pairwise(ticks))
 
 
 def _index_by_packets(packets: Packets, size: tuple[int, int]) -> FrameIndex:
