@@ -37,7 +37,7 @@ def two(frame: int) -> list[tuple[float, float]]:
 @pytest.fixture
 def video(monkeypatch: pytest.MonkeyPatch) -> FakeVideo:
     fake = FakeVideo(two)
-    monkeypatch.setattr("diffpose.cli.open_video", lambda source: fake)
+    monkeypatch.setattr("diffpose.cli.open_video", lambda *_: fake)
     return fake
 
 
@@ -268,6 +268,20 @@ def test_ctrl_c_keeps_finished_parts_and_the_next_run_goes_on(
 
     assert resumed.exit_code == undisturbed.exit_code == 0
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_a_rate_of_playing_is_not_silently_ignored(
+    run: Run, video: FakeVideo, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "poses.json"
+    for arguments, word in [
+        (["walk.mp4", "--fps", 50], "--capture-fps"),
+        ([folder, "--sequence", "--capture-fps", 240], "--fps"),
+    ]:
+        result = run(*arguments, "-o", out)
+        assert result.exit_code == 2
+        assert word in result.stderr
+    assert not out.exists()
 
 
 def test_help_names_the_defaults_of_the_library() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from av.video.frame import PictureType, VideoFrame
@@ -17,7 +18,11 @@ from numpy.typing import NDArray
 
 from diffpose.errors import VideoError
 from diffpose.poses import FloatArray
+from diffpose.video.display import Display
+from diffpose.video.light import is_hdr
+from diffpose.video.losses import losses
 from diffpose.video.packets import MOST_FRAMES, Packets, hidden_words, scan_packets
+from diffpose.video.picture import check_size
 from diffpose.video.stream import (
     REORDER_FRAMES,
     decode_packet,
@@ -49,8 +54,12 @@ class FrameIndex:
         ticks: (N,) increasing timestamps in the stream's time base; None if the file's timestamps
             are of no use and its frames can only be counted from the start.
         entries: Timestamps of the key frames that decoding may start at, increasing.
-        size: (height, width) after rotation.
+        size: (height, width) as shown.
         warnings: One sentence for each thing the file has lost.
+        stored_size: See `VideoInfo.stored_size`.
+        is_interlaced: Whether the first picture is made of two fields.
+        is_hdr: Whether the first picture is in PQ or HLG.
+        capture_fps: Frames a second while recording, if the file says; else None.
         shown_at: Presentation times by the timestamps in the file, where those are the times of
             storing frames in another order than that of showing; None where they are right.
     """
@@ -60,6 +69,10 @@ class FrameIndex:
     entries: Ticks
     size: tuple[int, int]
     warnings: tuple[str, ...]
+    stored_size: tuple[int, int] | None = None
+    is_interlaced: bool = False
+    is_hdr: bool = False
+    capture_fps: float | None = None
     shown_at: Mapping[int, int] | None = None
 
     @property
@@ -86,14 +99,31 @@ class FrameIndex:
         return [int(tick) for tick in self.entries[max(last - 2, 1) : last][::-1]] + [None]
 
 
+@dataclass(frozen=True)
+class _Look:
+    """The first picture of a video."""
+
+    size: tuple[int, int]
+    stored_size: tuple[int, int] | None
+    is_interlaced: bool
+    is_hdr: bool
+
+    @classmethod
+    def at(cls, frame: VideoFrame, display: Display) -> Self:
+        return cls(
+            display.size(frame), display.stored_size(frame), frame.interlaced_frame, is_hdr(frame)
+        )
+
+
 @dataclass
 class _Decoded:
     """What came out of the decoder."""
 
+    display: Display = field(default_factory=Display)
     ticks: list[int | None] = field(default_factory=list)
     key_ticks: set[int] = field(default_factory=set)
     sizes: set[tuple[int, int]] = field(default_factory=set)
-    first_size: tuple[int, int] = (0, 0)
+    first: _Look | None = None
     damaged: list[int | None] = field(default_factory=list)
     refused: list[int | None] = field(default_factory=list)
     torn: set[int] = field(default_factory=set)
@@ -101,9 +131,9 @@ class _Decoded:
 
     def add(self, frame: VideoFrame) -> None:
         """Take note of the next frame."""
-        size = _upright_size(frame)
-        self.first_size = size if not self.ticks else self.first_size
-        self.sizes.add(size)
+        if self.first is None:
+            self.first = _Look.at(frame, self.display)
+        self.sizes.add(self.display.size(frame))
         self.ticks.append(frame.pts)
         is_bad = frame.is_corrupt or frame.pts in self.torn
         # Damage lives on in the frames built upon it, until a key frame that needs no other.
@@ -116,6 +146,11 @@ class _Decoded:
         tick, tainted = frame.pts, self.tainted_from
         if is_bad or (tick is not None and tainted is not None and tick >= tainted):
             self.damaged.append(frame.pts)
+
+    @property
+    def first_size(self) -> tuple[int, int] | None:
+        """(height, width) of the first picture as shown."""
+        return None if self.first is None else self.first.size
 
     def taint(self, tick: int | None) -> None:
         """Distrust the frames from a timestamp on."""
@@ -159,12 +194,13 @@ def read_index(path: Path, *, most_frames: int | None = None) -> FrameIndex:
     """
     packets = scan_packets(path, most_frames or MOST_FRAMES)
     height, width = packets.stream_size
+    check_size(*packets.shown_size, path.name)
     short = height * width * len(packets.ticks) <= DECODED_PIXELS
     whole = packets.suspicious or packets.codec not in _ONE_PACKET_ONE_FRAME or short
     if whole or (packets.may_lack_order and _is_reordered(path)):
         index = _index_by_decoding(path, packets)
     else:
-        index = _index_by_packets(packets, _first_size(path))
+        index = _index_by_packets(packets, _first_look(path))
     if packets.is_cut and (most_frames is None or packets.limit < most_frames):
         words = f"Only the first {len(index):,} frames of the file are read; it has more."
         index = replace(index, warnings=(*index.warnings, words))
@@ -190,8 +226,8 @@ def index_like(
         packets = scan_packets(path, count)
         is_plain = not packets.suspicious and len(packets.ticks) == count
         if is_plain and not (packets.may_lack_order and _is_reordered(path)):
-            index = _index_by_packets(packets, size)
-    if index is None or not np.allclose(index.times_s, times_s, atol=1e-6):
+            index = _index_by_packets(packets, _Look(size, None, is_interlaced=False, is_hdr=False))
+    if index is None or not _are_alike(index.times_s, times_s):
         index = read_index(path, most_frames=count)
     if len(index) != len(times_s):
         raise VideoError(
@@ -201,20 +237,17 @@ def index_like(
     return index
 
 
-def rotation_quarters(frame: VideoFrame) -> int:
-    """Quarter turns, counter-clockwise, that bring a decoded frame upright: 0 to 3."""
-    return round(frame.rotation / 90) % 4
-
-
-def _upright_size(frame: VideoFrame) -> tuple[int, int]:
-    size = frame.height, frame.width
-    return size if rotation_quarters(frame) % 2 == 0 else size[::-1]
+def _are_alike(times_s: Times, known_s: FloatArray) -> bool:
+    """Whether times are those known, but for the speed that slow motion is played at."""
+    speed = known_s[-1] / times_s[-1] if times_s[-1] > 0 else 1.0
+    return speed > 0 and np.allclose(times_s * speed, known_s, atol=1e-6 * max(1.0, speed))
 
 
 def _decode(path: Path, packets: Packets, *, threads: bool) -> _Decoded:
     decoded = _Decoded()
     most = packets.limit + REORDER_FRAMES if packets.is_cut else None
     with open_stream(path, threads=threads) as (container, stream):
+        decoded.display = Display.of_stream(stream)
         prefix = unit_prefix_bytes(stream)
         for packet in read_packets(container, stream):
             if packet.size and packet.pts is not None and is_torn(packet, prefix):
@@ -236,7 +269,7 @@ def _index_by_decoding(path: Path, packets: Packets) -> FrameIndex:
     decoded = _decode(path, packets, threads=not packets.suspicious)
     if not packets.suspicious and (decoded.refused or decoded.damaged or not decoded.ticks):
         decoded = _decode(path, packets, threads=False)
-    if not decoded.ticks:
+    if decoded.first is None:
         raise VideoError(
             f"Expected a video with readable pictures, got none from the {len(packets.ticks)} "
             f"packets of {path.name}; copy or export it again."
@@ -258,8 +291,9 @@ def _index_by_decoding(path: Path, packets: Packets) -> FrameIndex:
         times_s=times_s.astype(np.float64),
         ticks=ticks,
         entries=np.array(_clean_entries(packets, decoded), np.int64),
-        size=decoded.first_size,
-        warnings=tuple(_losses(packets, decoded, ticks)),
+        warnings=tuple(losses(packets, decoded, ticks)),
+        capture_fps=packets.capture_fps,
+        **vars(decoded.first),
         shown_at=shown_at,
     )
 
@@ -301,78 +335,25 @@ def _is_reordered(path: Path) -> bool:
     return any(later < earlier for earlier, later in pairwise(ticks))
 
 
-def _index_by_packets(packets: Packets, size: tuple[int, int]) -> FrameIndex:
+def _index_by_packets(packets: Packets, first: _Look) -> FrameIndex:
     ticks = np.sort(np.array(packets.ticks, np.int64))
     return FrameIndex(
         times_s=((ticks - ticks[0]) * packets.tick_s).astype(np.float64),
         ticks=ticks,
         entries=np.array(packets.key_ticks, np.int64),
-        size=size,
         warnings=tuple(hidden_words(packets)),
+        capture_fps=packets.capture_fps,
+        **vars(first),
     )
 
 
-def _first_size(path: Path) -> tuple[int, int]:
+def _first_look(path: Path) -> _Look:
     # One thread: the first picture is wanted, not a full pipeline.
     with open_stream(path, threads=False) as (container, stream):
         for packet in read_packets(container, stream):
             for frame in decode_packet(stream, packet) or ():
-                return _upright_size(frame)
+                return _Look.at(frame, Display.of_stream(stream))
     raise VideoError(
         f"Expected a video with readable pictures, got none in {path.name}; "
         "copy or export it again."
     )
-
-
-def _losses(packets: Packets, decoded: _Decoded, ticks: Ticks | None) -> list[str]:
-    first = min((tick for tick in packets.ticks if tick is not None), default=0)
-    count = len(decoded.ticks) if ticks is None else len(ticks)
-
-    def between(ticks: Sequence[int | None]) -> str:
-        return span_words([(tick - first) * packets.tick_s for tick in ticks if tick is not None])
-
-    said = []
-    if packets.stated:
-        said.append(
-            f"The file is incomplete: its header states {packets.stated}, {count} could be read."
-            + (" After a gap its frames come too early." if packets.counts_packets else "")
-        )
-    said += hidden_words(packets)
-    lost = len(decoded.refused) + packets.num_unread
-    if lost:
-        packet_words = "1 packet" if lost == 1 else f"{lost} packets"
-        said.append(
-            f"{packet_words}{between(decoded.refused)} could not be read; "
-            f"{count} of {len(packets.ticks)} frames are kept."
-        )
-    elif packets.suspicious and count < len(packets.ticks):
-        said.append(f"{count} of {len(packets.ticks)} frames could be read and are kept.")
-    if decoded.damaged:
-        said.append(damaged_words(len(decoded.damaged), between(decoded.damaged)))
-    if ticks is None:
-        said.append(
-            "The timestamps in the file are missing or out of order; its frames are taken to be "
-            f"{packets.frame_s:.3f} s apart."
-        )
-    elif not said and ticks.tolist() != decoded.ticks[: len(ticks)]:
-        said.append("Some frames in the file were out of order; they are sorted by their times.")
-    if len(decoded.sizes) > 1:
-        height, width = decoded.first_size
-        said.append(
-            f"The picture size changes within the video; all frames are shown {width} x {height}."
-        )
-    return said
-
-
-def damaged_words(count: int, where: str) -> str:
-    """The sentence for frames that the decoder flagged."""
-    frames, are = ("frame", "is") if count == 1 else ("frames", "are")
-    return f"{count} {frames}{where} {are} damaged and may show wrong pictures."
-
-
-def span_words(times_s: Sequence[float]) -> str:
-    """' between 3.2 s and 3.6 s', ' at 3.2 s', or nothing if no time is known."""
-    if not times_s:
-        return ""
-    low, high = f"{min(times_s):.1f} s", f"{max(times_s):.1f} s"
-    return f" at {low}" if low == high else f" between {low} and {high}"

@@ -9,6 +9,8 @@ from pathlib import Path
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from diffpose.video.display import Display
+from diffpose.video.speed import stated_capture_fps
 from diffpose.video.stream import (
     REORDER_FRAMES,
     is_torn,
@@ -32,6 +34,8 @@ class Packets:
     ``counts_packets``: the format (AVI) keeps no timestamps, they are counted while reading.
     ``num_hidden``: frames that the file holds and its edit list or times leave out.
     ``limit``: how many frames are wanted at most; ``is_cut``: there are more.
+    ``stream_size``, ``shown_size``: before rotation, as stored and with square pixels.
+    ``capture_fps``: frames a second while recording, if the file says.
     ``may_lack_order``: the codec may store frames in another order than they are shown in, yet the
     timestamps increase from packet to packet: they may be those of storing.
     """
@@ -44,6 +48,8 @@ class Packets:
     tick_s: float
     frame_s: float
     stream_size: tuple[int, int]
+    shown_size: tuple[int, int]
+    capture_fps: float | None
     codec: str
     counts_packets: bool
     num_hidden: int
@@ -102,6 +108,8 @@ def scan_packets(path: Path, most: int) -> Packets:
             tick_s=tick_s,
             frame_s=1 / float(rate),
             stream_size=(stream.height, stream.width),
+            shown_size=(stream.height, round(stream.width * Display.of_stream(stream).aspect)),
+            capture_fps=stated_capture_fps(container.metadata | stream.metadata),
             codec=stream.codec_context.name,
             counts_packets=container.format.name == "avi",
             num_hidden=hidden,

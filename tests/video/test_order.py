@@ -38,7 +38,7 @@ def without_times(path, *, codec="libx264", count=60, b_frames=3, options=None, 
 
 def packed_packets(packets):
     """MPEG-4 packets as DivX packed them: a B-frame beside the frame stored before it."""
-    result = []
+    result: list[bytes] = []
     for packet in packets:
         data = bytes(packet)
         start = data.index(b"\0\0\1\xb6")
@@ -111,6 +111,7 @@ def test_damage_among_frames_without_times_is_still_told(tmp_path):
         packets = [packet for packet in container.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
     lost = packets[20]
+    assert lost.pos is not None
     data[lost.pos + 12 : lost.pos + lost.size] = bytes(lost.size - 12)
     path.write_bytes(data)
 
