@@ -162,7 +162,7 @@ def in_line(session: Session) -> _InLine:
 
 
 def _with_warnings(words: str, clip: Clip) -> str:
-    notes = list(clip.video.warnings)
+    notes = [*clip.info.notes, *clip.video.warnings]
     if clip.num_frames < clip.info.num_frames:
         notes.append(f"Only the first {clip.num_frames} frames are used.")
     return " ".join([words, *notes])

@@ -67,12 +67,15 @@ class VideoInfo(_Record):
     Attributes:
         path: The file (or the folder of images).
         video_id: Hash of the content: the same video under another name has the same id.
-        width: Pixels, after rotation.
-        height: Pixels, after rotation.
+        width: Display pixels, which are square: after rotation, the pixels' aspect applied.
+        height: Display pixels.
         times_s: (N,) f64 presentation time of every frame, seconds, first frame at 0.
         warnings: One sentence for each thing the file has lost.
         names: (N,) file names when the input is pictures that have nothing to do with each
             other; empty for a video.
+        stored_size: (height, width) after rotation as the file stores its pictures, where they
+            are stretched to square pixels or mirrored to be shown; else None.
+        notes: One sentence for each thing the user should know that is no loss.
     """
 
     path: Path
@@ -82,6 +85,8 @@ class VideoInfo(_Record):
     times_s: FloatArray
     warnings: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    stored_size: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self._cast("times_s", np.float64, (None,))

@@ -42,7 +42,7 @@ def two(frame: int) -> list[tuple[float, float]]:
 @pytest.fixture
 def video(monkeypatch: pytest.MonkeyPatch) -> FakeVideo:
     fake = FakeVideo(two)
-    monkeypatch.setattr("diffpose.cli.open_video", lambda source: fake)
+    monkeypatch.setattr("diffpose.cli.open_video", lambda *_: fake)
     return fake
 
 
@@ -219,7 +219,7 @@ def test_a_folder_may_be_a_video(run: Run, folder: Path, tmp_path: Path) -> None
 def test_nobody_anywhere_says_what_to_do(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("diffpose.cli.open_video", lambda source: FakeVideo(lambda f: []))
+    monkeypatch.setattr("diffpose.cli.open_video", lambda *_: FakeVideo(lambda f: []))
 
     result = run("empty.mp4", "-o", tmp_path / "out.json")
 
@@ -281,7 +281,7 @@ def test_a_file_that_is_no_video_and_missing_weights_are_one_line(
 
     no_video = run(text, "-o", tmp_path / "out.json")
     missing = run(tmp_path / "missing.mp4", "-o", tmp_path / "out.json")
-    monkeypatch.setattr("diffpose.cli.open_video", lambda source: FakeVideo())
+    monkeypatch.setattr("diffpose.cli.open_video", lambda *_: FakeVideo())
     monkeypatch.setattr("diffpose.cli.load_estimator", no_weights)
     weightless = run("v.mp4", "-o", tmp_path / "out.json")
 
@@ -354,6 +354,20 @@ def test_without_the_app_s_packages_the_command_names_them(
 def test_a_missing_module_of_our_own_is_no_package_to_install() -> None:
     with pytest.raises(ModuleNotFoundError), needs("The app", "gradio>=6"):
         raise ModuleNotFoundError(name="gradio_client")
+
+
+def test_a_rate_of_playing_is_not_silently_ignored(
+    run: Run, video: FakeVideo, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "poses.json"
+    for arguments, word in [
+        (["walk.mp4", "--fps", 50], "--capture-fps"),
+        ([folder, "--sequence", "--capture-fps", 240], "--fps"),
+    ]:
+        result = run(*arguments, "-o", out)
+        assert result.exit_code == 2
+        assert word in result.stderr
+    assert not out.exists()
 
 
 def test_help_names_the_defaults_of_the_library() -> None:

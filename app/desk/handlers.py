@@ -87,7 +87,8 @@ def open_upload(workspace: Workspace, session: Session, upload: str) -> Iterator
                 return f"{words} This is not the video of {store.name}: its content differs."
             shelf.adopt(store, video.info)
             video.close()
-            return _show_project(workspace, session, store, Video(store.videos()[0].path))
+            known = store.videos()[0]
+            return _show_project(workspace, session, store, Video(known.path, info=known))
 
     return run_job(session, work, wait_s=handlers.HANDOVER_S)
 

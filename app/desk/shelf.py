@@ -151,6 +151,7 @@ class Shelf:
                 f"The video of {store.name} ({found.path.name}) has changed. "
                 "Upload the original, and the project opens."
             )
+        video.show_as(found)
         return video
 
     def find_video(self, store: Store, known: VideoInfo | None = None) -> VideoInfo:

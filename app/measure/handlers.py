@@ -293,7 +293,7 @@ def write_report(
     )
     moments = choose_moments(content.drawn(), measured)
     everybody = session.sequences(workspace.estimator.skeleton)
-    with Video(clip.video.info.path) as video:
+    with Video(clip.info.path, info=clip.info) as video:
         pictures = picture_moments(video, everybody, sequence, moments, blur=blur)
     content = dataclasses.replace(content, key_frames=tuple(pictures))
     path = _download(session, clip, f"report.{kind}")

@@ -147,7 +147,13 @@ def infer(
     sequence: Annotated[
         bool, typer.Option("--sequence", help="The pictures of the folder are a video's frames.")
     ] = False,
-    fps: Annotated[float, typer.Option(help="Frames a second of a --sequence.")] = 30.0,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames a second of a --sequence; 30 if not given.")
+    ] = None,
+    capture_fps: Annotated[
+        float | None,
+        typer.Option(help="Slow motion: frames a second of the recording, not of playing it."),
+    ] = None,
     job: Annotated[
         Path | None, typer.Option(help="Folder that keeps finished parts; run again to resume.")
     ] = None,
@@ -168,13 +174,16 @@ def infer(
     count = _parse_people(people)
     if boxes is not None and count is not None:
         raise SettingsError("Give either --boxes or --people: boxes name the people already.")
+    _check_rates(sequence=sequence, fps=fps, capture_fps=capture_fps)
     _check_output(output)
     as_project = output.suffix == ".diffpose"
     if as_project:
         _check_project(output, output_format, sequence=sequence)
-    with open_video(source) as given, interruptible() as cancelled:
-        video = PictureSequence(given, fps=fps) if sequence else given
+    with open_video(source, capture_fps) as given, interruptible() as cancelled:
+        video = PictureSequence(given, fps=fps or 30.0) if sequence else given
         info = video.info
+        for note in info.notes:
+            say(f"note: {note}")
         for warning in info.warnings:
             say(f"warning: {warning}")
         if as_project and info.names:
@@ -233,11 +242,21 @@ def main() -> None:
     app()
 
 
-def open_video(source: Path) -> Video:
+def open_video(source: Path, capture_fps: float | None = None) -> Video:
     """The frames of INPUT."""
     from diffpose.video.decode import Video
 
-    return Video(source)
+    return Video(source, capture_fps=capture_fps)
+
+
+def _check_rates(*, sequence: bool, fps: float | None, capture_fps: float | None) -> None:
+    if fps is not None and not sequence:
+        raise SettingsError(
+            "--fps is for the pictures of a --sequence; a video's times are its own. If it was "
+            "recorded faster than it is played, give --capture-fps."
+        )
+    if capture_fps is not None and sequence:
+        raise SettingsError("--capture-fps is for a video; of a --sequence give the --fps.")
 
 
 def load_estimator(weights: Path | None, device: str, *, mirrored: bool) -> PoseEstimator:

@@ -128,6 +128,7 @@ def report(
                     f"Expected the video whose poses these are ({read.info.path.name}), got "
                     f"another file, {video.name}; name that video."
                 )
+            opened.show_as(read.info)
             pictures = picture_moments(opened, read.sequences, sequence, moments, blur=blur_faces)
         content = replace(content, key_frames=tuple(pictures))
     (write_html if output.suffix == ".html" else write_pdf)(output, content)

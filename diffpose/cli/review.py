@@ -273,6 +273,7 @@ def _video(session: ReviewSession, track: int, path: Path | None) -> Iterator[Vi
     with Video(path or known.path) as video:
         if video.info.video_id != known.video_id:
             raise InputError(f"{video.info.path.name} is not the project's video; name that one.")
+        video.show_as(known)
         yield video
 
 

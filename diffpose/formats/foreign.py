@@ -79,6 +79,12 @@ def adopt(
         FormatError: No keypoint has a known name, or the frames or the size are another video's.
     """
     notes = list(poses.notes)
+    if poses.size is not None and poses.size == info.stored_size != info.size:
+        poses = _stretched(poses, poses.size, info)
+        notes.append(
+            "The file's pixels are those that the video stores, which are not square; its poses "
+            f"are stretched to {info.width} x {info.height}."
+        )
     if poses.size is not None and poses.size != info.size:
         raise FormatError(
             f"The file is about pictures of {poses.size[1]}x{poses.size[0]} pixels, but "
@@ -89,6 +95,21 @@ def adopt(
     if not poses.says_origin:
         sequences = [_with_origin(sequence, origin) for sequence in sequences]
     return ImportedPoses(tuple(sequences), tuple(dict.fromkeys([*notes, *more])))
+
+
+def _stretched(poses: ForeignPoses, size: tuple[int, int], info: VideoInfo) -> ForeignPoses:
+    """Poses in the pixels that a file stores as poses in display pixels."""
+    factor = np.array([info.width / size[1], info.height / size[0]])
+    sequences = (
+        replace(
+            sequence,
+            # Pixel centres are whole numbers: the left edge of both pictures is at -0.5.
+            keypoints=(sequence.keypoints + 0.5) * factor - 0.5,
+            covariance=sequence.covariance * np.outer(factor, factor),
+        )
+        for sequence in poses.sequences
+    )
+    return replace(poses, sequences=tuple(sequences), size=info.size)
 
 
 def foreign_skeleton(names: Sequence[str]) -> Skeleton:

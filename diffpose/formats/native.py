@@ -129,14 +129,18 @@ def _checked_id(value: str) -> VideoId:
         raise ValueError(str(error)) from None  # what a model reports with the field's name
 
 
+_Side = Annotated[Index, Field(ge=1, le=2**16)]
+
+
 class _StoredVideo(TypedDict):
     name: Name
     video_id: Annotated[str, AfterValidator(_checked_id)]
-    width: Annotated[Index, Field(ge=1, le=2**16)]
-    height: Annotated[Index, Field(ge=1, le=2**16)]
+    width: _Side
+    height: _Side
     warnings: list[Text]
     names: list[Name]
     times_s: list[Number]
+    stored_size: NotRequired[tuple[_Side, _Side]]
 
 
 class _StoredSkeleton(TypedDict):
@@ -179,6 +183,7 @@ def _video_to_json(info: VideoInfo) -> dict[str, Any]:
         "warnings": list(info.warnings),
         "names": list(info.names),
         "times_s": info.times_s.tolist(),
+        **({"stored_size": list(info.stored_size)} if info.stored_size else {}),
     }
 
 
@@ -202,6 +207,7 @@ def _video(content: _StoredVideo) -> VideoInfo:
         times_s=times_s,
         warnings=tuple(content["warnings"]),
         names=tuple(names),
+        stored_size=content.get("stored_size"),
     )
 
 

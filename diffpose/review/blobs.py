@@ -172,7 +172,9 @@ def unpack_boxes(track_id: int, packed: object) -> Track:
 
 def video_to_row(info: VideoInfo) -> tuple[str | int | bytes, ...]:
     """Id, path, width, height, times (f64 bytes) and details (JSON)."""
-    details = {"warnings": list(info.warnings), "names": list(info.names)}
+    details: dict[str, list[Any]] = {"warnings": list(info.warnings), "names": list(info.names)}
+    if info.stored_size is not None:
+        details["stored_size"] = list(info.stored_size)
     times_s = info.times_s.astype("<f8").tobytes()
     place = info.video_id, str(info.path)
     return (*place, info.width, info.height, times_s, json.dumps(details))
@@ -196,7 +198,21 @@ def video_from_row(row: Sequence[object]) -> VideoInfo:
         times_s=times,
         warnings=items(more["warnings"], "warnings", _warning, most=1000),
         names=names,
+        stored_size=_stored_size(more.get("stored_size")),
     )
+
+
+def _stored_size(value: object) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    sides = items(value, "a stored size", _side, most=2)
+    if len(sides) != 2:
+        raise damaged("a stored size", "a height and a width", value)
+    return sides[0], sides[1]
+
+
+def _side(value: object, what: str) -> int:
+    return whole(value, what, least=1, most=MAX_SIDE)
 
 
 def _path(value: object) -> str:

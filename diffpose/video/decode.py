@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import cv2
 import numpy as np
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 
 from diffpose.errors import InputError, VideoError
 from diffpose.poses import VideoInfo
+from diffpose.video.display import Display
 from diffpose.video.index import (
     FrameIndex,
-    damaged_words,
     index_like,
-    rotation_quarters,
-    span_words,
 )
 from diffpose.video.info import probe
+from diffpose.video.losses import damaged_words, span_words
 from diffpose.video.picture import read_picture
 from diffpose.video.stream import (
     LIBRARY_ERRORS,
@@ -68,6 +67,7 @@ class Video:
         cache_frames: int = 64,
         most_frames: int | None = None,
         isolated: bool = False,
+        capture_fps: float | None = None,
     ) -> None:
         """Open a video; nothing is decoded yet if ``info`` is given.
 
@@ -77,11 +77,15 @@ class Video:
             cache_frames: How many frames `frame` remembers at most; large frames fewer.
             most_frames: See `probe`.
             isolated: See `probe`.
+            capture_fps: See `probe`; not heeded if ``info`` is given.
         """
         self._path = Path(path)
         if info is None:
-            info = probe(self._path, most_frames=most_frames, isolated=isolated)
+            info = probe(
+                self._path, most_frames=most_frames, isolated=isolated, capture_fps=capture_fps
+            )
         self.info = info
+        self._display = Display.of_video(info)
         self._index: FrameIndex | None = None
         self._lock = threading.RLock()
         self._cache: OrderedDict[int, VideoFrame | Image] = OrderedDict()
@@ -117,6 +121,21 @@ class Video:
             )
         return tuple(said)
 
+    def show_as(self, known: VideoInfo) -> None:
+        """Show pictures and times as when the video was looked at before, by an older version.
+
+        Poses made then lie in those pictures. To be called before anything is read.
+
+        Args:
+            known: What was stored of the same content.
+        """
+        with self._lock:
+            self._drop_walk()
+            self._cache.clear()
+            self._index = None
+            self.info = replace(known, path=self._path)
+            self._display = Display.of_video(known)
+
     def frame(self, index: int) -> Image:
         """One frame by its number; stepping back a little costs no decoding.
 
@@ -124,7 +143,7 @@ class Video:
             index: 0 to ``info.num_frames - 1``.
 
         Returns:
-            (H, W, 3) RGB, upright. The caller may change it.
+            (H, W, 3) RGB as shown: upright, square pixels. The caller may change it.
 
         Raises:
             InputError: There is no such frame.
@@ -150,7 +169,7 @@ class Video:
             stop: One past the last frame; the video's end if not given or beyond it.
 
         Returns:
-            Iterator over (frame, (H, W, 3) RGB, upright).
+            Iterator over (frame, (H, W, 3) RGB as shown).
 
         Raises:
             InputError: ``start`` is negative.
@@ -256,12 +275,7 @@ class Video:
         return self._path / name if self._path.is_dir() else self._path
 
     def _to_rgb(self, picture: VideoFrame) -> Image:
-        # Without scaling the fast method gives the same picture, several times sooner.
-        image = picture.to_ndarray(format="rgb24", interpolation="FAST_BILINEAR")
-        image = np.rot90(image, rotation_quarters(picture))
-        if image.shape[:2] != self.info.size:
-            return cv2.resize(image, (self.info.width, self.info.height)).astype(np.uint8)
-        return np.ascontiguousarray(image, dtype=np.uint8)
+        return self._display.picture(picture, self.info.size)
 
 
 def _walk(path: Path, index: FrameIndex, start: int, refused: set[int | None]) -> Generator[_Step]:
@@ -302,13 +316,14 @@ def _decode_from(
     """Frames with their numbers, from a key frame on, or from the file's start."""
     with open_stream(path, threads=index.is_sound) as (container, stream):
         if entry is None:
-            pictures = _pictures(stream, read_packets(container, stream), refused)
+            packets = read_packets(container, stream, shown_at=index.shown_at)
+            pictures = _pictures(stream, packets, refused)
         else:
             try:
                 container.seek(entry, stream=stream)
             except LIBRARY_ERRORS:
                 return
-            packets = read_packets(container, stream)
+            packets = read_packets(container, stream, shown_at=index.shown_at)
             pictures = _pictures_from_key(stream, packets, entry, refused)
         if index.ticks is None:
             yield from enumerate(pictures)

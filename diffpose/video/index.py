@@ -6,9 +6,11 @@ suspicious, is decoded once, because only the decoder knows which frames come ou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from av.video.frame import PictureType, VideoFrame
@@ -16,7 +18,11 @@ from numpy.typing import NDArray
 
 from diffpose.errors import VideoError
 from diffpose.poses import FloatArray
+from diffpose.video.display import Display
+from diffpose.video.light import is_hdr
+from diffpose.video.losses import losses
 from diffpose.video.packets import MOST_FRAMES, Packets, hidden_words, scan_packets
+from diffpose.video.picture import check_size
 from diffpose.video.stream import (
     REORDER_FRAMES,
     decode_packet,
@@ -35,6 +41,8 @@ Ticks = NDArray[np.int64]
 DECODED_PIXELS = 2**30
 # In these codecs every packet of a sound file is one frame; others hide frames in packets.
 _ONE_PACKET_ONE_FRAME = frozenset({"h264", "hevc", "av1", "vp9", "mjpeg", "prores"})
+_TRIED_FRAMES = 250  # an encoder that reorders frames at all does so among these
+_FEW_DESCENTS = 0.05
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,14 @@ class FrameIndex:
         ticks: (N,) increasing timestamps in the stream's time base; None if the file's timestamps
             are of no use and its frames can only be counted from the start.
         entries: Timestamps of the key frames that decoding may start at, increasing.
-        size: (height, width) after rotation.
+        size: (height, width) as shown.
         warnings: One sentence for each thing the file has lost.
+        stored_size: See `VideoInfo.stored_size`.
+        is_interlaced: Whether the first picture is made of two fields.
+        is_hdr: Whether the first picture is in PQ or HLG.
+        capture_fps: Frames a second while recording, if the file says; else None.
+        shown_at: Presentation times by the timestamps in the file, where those are the times of
+            storing frames in another order than that of showing; None where they are right.
     """
 
     times_s: Times
@@ -55,6 +69,11 @@ class FrameIndex:
     entries: Ticks
     size: tuple[int, int]
     warnings: tuple[str, ...]
+    stored_size: tuple[int, int] | None = None
+    is_interlaced: bool = False
+    is_hdr: bool = False
+    capture_fps: float | None = None
+    shown_at: Mapping[int, int] | None = None
 
     @property
     def is_sound(self) -> bool:
@@ -80,14 +99,31 @@ class FrameIndex:
         return [int(tick) for tick in self.entries[max(last - 2, 1) : last][::-1]] + [None]
 
 
+@dataclass(frozen=True)
+class _Look:
+    """The first picture of a video."""
+
+    size: tuple[int, int]
+    stored_size: tuple[int, int] | None
+    is_interlaced: bool
+    is_hdr: bool
+
+    @classmethod
+    def at(cls, frame: VideoFrame, display: Display) -> Self:
+        return cls(
+            display.size(frame), display.stored_size(frame), frame.interlaced_frame, is_hdr(frame)
+        )
+
+
 @dataclass
 class _Decoded:
     """What came out of the decoder."""
 
+    display: Display = field(default_factory=Display)
     ticks: list[int | None] = field(default_factory=list)
     key_ticks: set[int] = field(default_factory=set)
     sizes: set[tuple[int, int]] = field(default_factory=set)
-    first_size: tuple[int, int] = (0, 0)
+    first: _Look | None = None
     damaged: list[int | None] = field(default_factory=list)
     refused: list[int | None] = field(default_factory=list)
     torn: set[int] = field(default_factory=set)
@@ -95,9 +131,9 @@ class _Decoded:
 
     def add(self, frame: VideoFrame) -> None:
         """Take note of the next frame."""
-        size = _upright_size(frame)
-        self.first_size = size if not self.ticks else self.first_size
-        self.sizes.add(size)
+        if self.first is None:
+            self.first = _Look.at(frame, self.display)
+        self.sizes.add(self.display.size(frame))
         self.ticks.append(frame.pts)
         is_bad = frame.is_corrupt or frame.pts in self.torn
         # Damage lives on in the frames built upon it, until a key frame that needs no other.
@@ -111,10 +147,39 @@ class _Decoded:
         if is_bad or (tick is not None and tainted is not None and tick >= tainted):
             self.damaged.append(frame.pts)
 
+    @property
+    def first_size(self) -> tuple[int, int] | None:
+        """(height, width) of the first picture as shown."""
+        return None if self.first is None else self.first.size
+
     def taint(self, tick: int | None) -> None:
         """Distrust the frames from a timestamp on."""
         if self.tainted_from is None:
             self.tainted_from = tick
+
+    def order_of_decoder(self) -> dict[int, int] | None:
+        """Presentation times by the times of storing, if the decoder's order is another one.
+
+        Where frames are damaged a few may come out in a wrong order; that says nothing.
+        """
+        known = [tick for tick in self.ticks if tick is not None]
+        if len(known) < len(self.ticks) or len(set(known)) < len(known):
+            return None
+        descents = sum(later < earlier for earlier, later in pairwise(known))
+        if descents <= (_FEW_DESCENTS * len(known) if self.damaged or self.refused else 0):
+            return None
+        return dict(zip(known, sorted(known), strict=True))
+
+    def show_at(self, shown_at: Mapping[int, int]) -> None:
+        """Put presentation times in place of the times of storing."""
+        self.ticks = _translated(self.ticks, shown_at)
+        self.damaged = _translated(self.damaged, shown_at)
+        self.refused = _translated(self.refused, shown_at)
+        self.key_ticks = {shown_at.get(tick, tick) for tick in self.key_ticks}
+
+
+def _translated(ticks: Sequence[int | None], shown_at: Mapping[int, int]) -> list[int | None]:
+    return [None if tick is None else shown_at.get(tick, tick) for tick in ticks]
 
 
 def read_index(path: Path, *, most_frames: int | None = None) -> FrameIndex:
@@ -129,11 +194,13 @@ def read_index(path: Path, *, most_frames: int | None = None) -> FrameIndex:
     """
     packets = scan_packets(path, most_frames or MOST_FRAMES)
     height, width = packets.stream_size
+    check_size(*packets.shown_size, path.name)
     short = height * width * len(packets.ticks) <= DECODED_PIXELS
-    if packets.suspicious or packets.codec not in _ONE_PACKET_ONE_FRAME or short:
+    whole = packets.suspicious or packets.codec not in _ONE_PACKET_ONE_FRAME or short
+    if whole or (packets.may_lack_order and _is_reordered(path)):
         index = _index_by_decoding(path, packets)
     else:
-        index = _index_by_packets(packets, _first_size(path))
+        index = _index_by_packets(packets, _first_look(path))
     if packets.is_cut and (most_frames is None or packets.limit < most_frames):
         words = f"Only the first {len(index):,} frames of the file are read; it has more."
         index = replace(index, warnings=(*index.warnings, words))
@@ -157,9 +224,10 @@ def index_like(
     index, count = None, len(times_s)
     if sound:
         packets = scan_packets(path, count)
-        if not packets.suspicious and len(packets.ticks) == count:
-            index = _index_by_packets(packets, size)
-    if index is None or not np.allclose(index.times_s, times_s, atol=1e-6):
+        is_plain = not packets.suspicious and len(packets.ticks) == count
+        if is_plain and not (packets.may_lack_order and _is_reordered(path)):
+            index = _index_by_packets(packets, _Look(size, None, is_interlaced=False, is_hdr=False))
+    if index is None or not _are_alike(index.times_s, times_s):
         index = read_index(path, most_frames=count)
     if len(index) != len(times_s):
         raise VideoError(
@@ -169,20 +237,17 @@ def index_like(
     return index
 
 
-def rotation_quarters(frame: VideoFrame) -> int:
-    """Quarter turns, counter-clockwise, that bring a decoded frame upright: 0 to 3."""
-    return round(frame.rotation / 90) % 4
-
-
-def _upright_size(frame: VideoFrame) -> tuple[int, int]:
-    size = frame.height, frame.width
-    return size if rotation_quarters(frame) % 2 == 0 else size[::-1]
+def _are_alike(times_s: Times, known_s: FloatArray) -> bool:
+    """Whether times are those known, but for the speed that slow motion is played at."""
+    speed = known_s[-1] / times_s[-1] if times_s[-1] > 0 else 1.0
+    return speed > 0 and np.allclose(times_s * speed, known_s, atol=1e-6 * max(1.0, speed))
 
 
 def _decode(path: Path, packets: Packets, *, threads: bool) -> _Decoded:
     decoded = _Decoded()
     most = packets.limit + REORDER_FRAMES if packets.is_cut else None
     with open_stream(path, threads=threads) as (container, stream):
+        decoded.display = Display.of_stream(stream)
         prefix = unit_prefix_bytes(stream)
         for packet in read_packets(container, stream):
             if packet.size and packet.pts is not None and is_torn(packet, prefix):
@@ -204,11 +269,16 @@ def _index_by_decoding(path: Path, packets: Packets) -> FrameIndex:
     decoded = _decode(path, packets, threads=not packets.suspicious)
     if not packets.suspicious and (decoded.refused or decoded.damaged or not decoded.ticks):
         decoded = _decode(path, packets, threads=False)
-    if not decoded.ticks:
+    if decoded.first is None:
         raise VideoError(
             f"Expected a video with readable pictures, got none from the {len(packets.ticks)} "
             f"packets of {path.name}; copy or export it again."
         )
+    shown_at = decoded.order_of_decoder() if packets.may_lack_order else None
+    if shown_at is not None:
+        decoded.show_at(shown_at)
+        keys = (shown_at[key] for key in packets.key_ticks if key in shown_at)
+        packets = replace(packets, key_ticks=tuple(sorted(keys)))
     ticks = _usable_ticks(decoded.ticks)
     if ticks is not None:
         ticks = ticks[: packets.limit]
@@ -221,8 +291,10 @@ def _index_by_decoding(path: Path, packets: Packets) -> FrameIndex:
         times_s=times_s.astype(np.float64),
         ticks=ticks,
         entries=np.array(_clean_entries(packets, decoded), np.int64),
-        size=decoded.first_size,
-        warnings=tuple(_losses(packets, decoded, ticks)),
+        warnings=tuple(losses(packets, decoded, ticks)),
+        capture_fps=packets.capture_fps,
+        **vars(decoded.first),
+        shown_at=shown_at,
     )
 
 
@@ -252,78 +324,36 @@ def _clean_entries(packets: Packets, decoded: _Decoded) -> list[int]:
     return [int(key) for key in clean if int(key) in decoded.key_ticks]
 
 
-def _index_by_packets(packets: Packets, size: tuple[int, int]) -> FrameIndex:
+def _is_reordered(path: Path) -> bool:
+    """Whether the first frames come out of the decoder in another order than their packets."""
+    ticks: list[int] = []
+    with open_stream(path) as (container, stream):
+        for packet in read_packets(container, stream):
+            ticks += [f.pts for f in decode_packet(stream, packet) or () if f.pts is not None]
+            if len(ticks) >= _TRIED_FRAMES:
+                break
+    return any(later < earlier for earlier, later in pairwise(ticks))
+
+
+def _index_by_packets(packets: Packets, first: _Look) -> FrameIndex:
     ticks = np.sort(np.array(packets.ticks, np.int64))
     return FrameIndex(
         times_s=((ticks - ticks[0]) * packets.tick_s).astype(np.float64),
         ticks=ticks,
         entries=np.array(packets.key_ticks, np.int64),
-        size=size,
         warnings=tuple(hidden_words(packets)),
+        capture_fps=packets.capture_fps,
+        **vars(first),
     )
 
 
-def _first_size(path: Path) -> tuple[int, int]:
+def _first_look(path: Path) -> _Look:
     # One thread: the first picture is wanted, not a full pipeline.
     with open_stream(path, threads=False) as (container, stream):
         for packet in read_packets(container, stream):
             for frame in decode_packet(stream, packet) or ():
-                return _upright_size(frame)
+                return _Look.at(frame, Display.of_stream(stream))
     raise VideoError(
         f"Expected a video with readable pictures, got none in {path.name}; "
         "copy or export it again."
     )
-
-
-def _losses(packets: Packets, decoded: _Decoded, ticks: Ticks | None) -> list[str]:
-    first = min((tick for tick in packets.ticks if tick is not None), default=0)
-    count = len(decoded.ticks) if ticks is None else len(ticks)
-
-    def between(ticks: Sequence[int | None]) -> str:
-        return span_words([(tick - first) * packets.tick_s for tick in ticks if tick is not None])
-
-    said = []
-    if packets.stated:
-        said.append(
-            f"The file is incomplete: its header states {packets.stated}, {count} could be read."
-            + (" After a gap its frames come too early." if packets.counts_packets else "")
-        )
-    said += hidden_words(packets)
-    lost = len(decoded.refused) + packets.num_unread
-    if lost:
-        packet_words = "1 packet" if lost == 1 else f"{lost} packets"
-        said.append(
-            f"{packet_words}{between(decoded.refused)} could not be read; "
-            f"{count} of {len(packets.ticks)} frames are kept."
-        )
-    elif packets.suspicious and count < len(packets.ticks):
-        said.append(f"{count} of {len(packets.ticks)} frames could be read and are kept.")
-    if decoded.damaged:
-        said.append(damaged_words(len(decoded.damaged), between(decoded.damaged)))
-    if ticks is None:
-        said.append(
-            "The timestamps in the file are missing or out of order; its frames are taken to be "
-            f"{packets.frame_s:.3f} s apart."
-        )
-    elif not said and ticks.tolist() != decoded.ticks[: len(ticks)]:
-        said.append("Some frames in the file were out of order; they are sorted by their times.")
-    if len(decoded.sizes) > 1:
-        height, width = decoded.first_size
-        said.append(
-            f"The picture size changes within the video; all frames are shown {width} x {height}."
-        )
-    return said
-
-
-def damaged_words(count: int, where: str) -> str:
-    """The sentence for frames that the decoder flagged."""
-    frames, are = ("frame", "is") if count == 1 else ("frames", "are")
-    return f"{count} {frames}{where} {are} damaged and may show wrong pictures."
-
-
-def span_words(times_s: Sequence[float]) -> str:
-    """' between 3.2 s and 3.6 s', ' at 3.2 s', or nothing if no time is known."""
-    if not times_s:
-        return ""
-    low, high = f"{min(times_s):.1f} s", f"{max(times_s):.1f} s"
-    return f" at {low}" if low == high else f" between {low} and {high}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from pathlib import Path
 
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from diffpose.video.display import Display
+from diffpose.video.speed import stated_capture_fps
 from diffpose.video.stream import (
     REORDER_FRAMES,
     is_torn,
@@ -20,6 +23,7 @@ from diffpose.video.stream import (
 # frame in a few bytes and must be decoded to be counted.
 MOST_FRAMES = 500_000
 _MOST_GIF_FRAMES = 50_000
+_REORDERING = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "vc1", "wmv3"})
 _HIDDEN_SHARE = 0.25  # an ordinary cut hides less, the frames since the last key frame
 
 
@@ -30,6 +34,10 @@ class Packets:
     ``counts_packets``: the format (AVI) keeps no timestamps, they are counted while reading.
     ``num_hidden``: frames that the file holds and its edit list or times leave out.
     ``limit``: how many frames are wanted at most; ``is_cut``: there are more.
+    ``stream_size``, ``shown_size``: before rotation, as stored and with square pixels.
+    ``capture_fps``: frames a second while recording, if the file says.
+    ``may_lack_order``: the codec may store frames in another order than they are shown in, yet the
+    timestamps increase from packet to packet: they may be those of storing.
     """
 
     ticks: tuple[int | None, ...]
@@ -40,11 +48,14 @@ class Packets:
     tick_s: float
     frame_s: float
     stream_size: tuple[int, int]
+    shown_size: tuple[int, int]
+    capture_fps: float | None
     codec: str
     counts_packets: bool
     num_hidden: int
     limit: int
     is_cut: bool
+    may_lack_order: bool
 
 
 def scan_packets(path: Path, most: int) -> Packets:
@@ -80,6 +91,7 @@ def scan_packets(path: Path, most: int) -> Packets:
             _stated_but_missing(path, container, stream, len(ticks), span * tick_s) if whole else ""
         )
         hidden = _num_hidden(container, stream, len(ticks)) if whole else 0
+        increases = len(known) == len(ticks) and all(map(operator.lt, known, known[1:]))
         rate = stream.average_rate or stream.guessed_rate or 30
         suspicious |= bool(errors) or bool(stated) or len(set(known)) < len(ticks)
         if len(ticks) > limit:
@@ -96,11 +108,16 @@ def scan_packets(path: Path, most: int) -> Packets:
             tick_s=tick_s,
             frame_s=1 / float(rate),
             stream_size=(stream.height, stream.width),
+            shown_size=(stream.height, round(stream.width * Display.of_stream(stream).aspect)),
+            capture_fps=stated_capture_fps(container.metadata | stream.metadata),
             codec=stream.codec_context.name,
             counts_packets=container.format.name == "avi",
             num_hidden=hidden,
             limit=limit,
             is_cut=is_cut,
+            may_lack_order=increases
+            and bool(stream.codec_context.has_b_frames)
+            and stream.codec_context.name in _REORDERING,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -70,7 +70,11 @@ def open_stream(
 
 
 def read_packets(
-    container: InputContainer, stream: VideoStream, errors: list[str] | None = None
+    container: InputContainer,
+    stream: VideoStream,
+    errors: list[str] | None = None,
+    *,
+    shown_at: Mapping[int, int] | None = None,
 ) -> Iterator[Packet[VideoStream]]:
     """The packets of a stream in file order, the empty flushing packet last.
 
@@ -78,6 +82,7 @@ def read_packets(
         container: Where to read.
         stream: Which stream.
         errors: Receives one entry for each place that could not be read.
+        shown_at: Presentation times by the timestamps in the file, where those are of storing.
     """
     failed = 0
     source = container.demux(stream)
@@ -94,6 +99,8 @@ def read_packets(
                 return
             source = container.demux(stream)
             continue
+        if shown_at is not None and packet.pts is not None:
+            packet.pts = shown_at.get(packet.pts, packet.pts)
         yield packet
 
 

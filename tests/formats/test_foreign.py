@@ -160,3 +160,22 @@ def test_a_file_that_says_keeps_its_word():
 def test_ids_of_people(names, ids, said):
     assert track_ids(names)[0] == ids
     assert bool(track_ids(names)[1]) == said
+
+
+def test_poses_in_stored_pixels_are_stretched_to_display_pixels():
+    shown = replace(VIDEO, width=1024, height=576, stored_size=(576, 720))
+    taken = adopt(poses(["left_knee", "right_knee"], size=(576, 720)), shown, PAIR)
+
+    before = poses(["left_knee", "right_knee"]).sequences[0]
+    (after,) = taken.sequences
+    np.testing.assert_allclose(
+        after.keypoints[..., 0] + 0.5, (before.keypoints[..., 0] + 0.5) * 1024 / 720, rtol=1e-5
+    )
+    np.testing.assert_allclose(after.keypoints[..., 1], before.keypoints[..., 1], rtol=1e-5)
+    np.testing.assert_allclose(
+        after.covariance[..., 0, 1], before.covariance[..., 0, 1] * 1024 / 720, rtol=1e-5
+    )
+    assert "1024 x 576" in taken.notes[0]
+    # In display pixels they are taken as they are.
+    same = adopt(poses(["left_knee", "right_knee"], size=(576, 1024)), shown, PAIR)
+    np.testing.assert_array_equal(same.sequences[0].keypoints, before.keypoints)
