@@ -3,7 +3,7 @@
 // shown at once is only a guess; the poses that come back are the truth.
 
 function createDesk(send, { onChange, onTrouble }) {
-  const state = { project: null, revision: 0, serial: 0, undo: false, redo: false, marks: new Map(), waiting: 0, trouble: false };
+  const state = { project: null, revision: 0, undo: false, redo: false, marks: new Map(), waiting: 0, trouble: false };
   const waiting = [];
   let flying = false, number = 0, epoch = 0;
   const page = Math.random().toString(36).slice(2);
@@ -13,7 +13,7 @@ function createDesk(send, { onChange, onTrouble }) {
 
   async function ask(fields, { patient }) {
     for (let wait = 400; ; wait = Math.min(5000, wait * 2)) {
-      const reply = await Promise.resolve(send({ ...fields, serial: state.serial, revision: state.revision })).catch(() => null);
+      const reply = await Promise.resolve(send({ ...fields, revision: state.revision })).catch(() => null);
       if (reply) { if (state.trouble) { state.trouble = false; onTrouble(false); } return reply; }
       if (!patient) return null;
       if (!state.trouble) { state.trouble = true; onTrouble(true); }
@@ -40,8 +40,8 @@ function createDesk(send, { onChange, onTrouble }) {
   }
 
   function absorb(reply) {
-    if (reply.serial === undefined) return;
-    state.revision = reply.revision; state.serial = reply.serial;
+    if (reply.changes === undefined) return;
+    state.revision = reply.revision;
     state.undo = reply.undo; state.redo = reply.redo;
   }
 
@@ -62,7 +62,7 @@ function createDesk(send, { onChange, onTrouble }) {
     open(project) {
       epoch++;
       for (const item of waiting.splice(0)) item.resolve(null);
-      Object.assign(state, { project, revision: 0, serial: 0, undo: false, redo: false, marks: new Map(), waiting: 0 });
+      Object.assign(state, { project, revision: 0, undo: false, redo: false, marks: new Map(), waiting: 0 });
     },
     get idle() { return !flying && !waiting.length; },
   };

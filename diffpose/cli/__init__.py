@@ -6,8 +6,6 @@ is being computed, says what is kept, and exits with 130.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
@@ -17,7 +15,7 @@ from typer.core import TyperGroup
 from diffpose.cli import evaluation, exchange, labelling, material, measuring, review, training
 from diffpose.cli.console import interruptible, say, show_progress
 from diffpose.errors import CancelledError, DiffPoseError, InputError, SettingsError
-from diffpose.poses import PoseSequence, Provenance, SamplingConfig, Track, VideoInfo
+from diffpose.poses import Provenance, SamplingConfig, Track, VideoInfo
 
 if TYPE_CHECKING:
     from diffpose.inference.interfaces import (
@@ -77,14 +75,6 @@ def diffpose() -> None:
     """Poses from video, with how sure they are."""
 
 
-class OutputFormat(StrEnum):
-    """What ``infer`` writes; see docs/formats.md."""
-
-    JSON = "json"
-    COCO = "coco"
-    CSV = "csv"
-
-
 @app.command()
 def infer(
     source: Annotated[
@@ -108,9 +98,7 @@ def infer(
         str,
         typer.Option("--range", metavar="A:B", help="Frames A to B - 1; either may be left out."),
     ] = ":",
-    output_format: Annotated[
-        OutputFormat, typer.Option("--format", help="What to write.")
-    ] = OutputFormat.JSON,
+    output_format: Annotated[str, typer.Option("--format", help=f"{exchange.FORMATS}.")] = "json",
     sequence: Annotated[
         bool, typer.Option("--sequence", help="The pictures of the folder are a video's frames.")
     ] = False,
@@ -125,15 +113,18 @@ def infer(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Estimate the poses in a video, a picture or a folder of pictures."""
+    from diffpose.formats.exporting import check_format
     from diffpose.inference.jobs import Job
     from diffpose.inference.pipeline import estimate_poses
     from diffpose.video.sequence import PictureSequence
+    from diffpose.workflow.exports import export, of_sequences
 
     sampling = SamplingConfig(num_steps=steps, num_hypotheses=ensemble, seed=seed)
     count = _parse_people(people)
     if boxes is not None and count is not None:
         raise SettingsError("Give either --boxes or --people: boxes name the people already.")
     _check_output(output)
+    check_format(output_format)
     with open_video(source) as given, interruptible() as cancelled:
         video = PictureSequence(given, fps=fps) if sequence else given
         info = video.info
@@ -165,7 +156,11 @@ def infer(
             seed=seed,
             extra={"boxes": "found" if boxes is None else "given"},
         )
-        _write(output, poses, info, provenance, output_format=output_format, order=order)
+        found = of_sequences(poses, info, provenance, order=order)
+        export(
+            found, output_format, output, video=video, progress=show_progress(),
+            cancelled=cancelled,
+        )  # fmt: skip
         for warning in video.warnings[len(info.warnings) :]:
             say(f"warning: {warning}")
     say(f"{sum(map(len, poses))} poses, {len(poses)} tracks: {output}")
@@ -260,27 +255,6 @@ def _found_people(
         more = f" and {len(empty) - _LISTED} more" if len(empty) > _LISTED else ""
         say(f"warning: Nobody was found in {', '.join(empty[:_LISTED])}{more}.")
     return tracks[:count]
-
-
-def _write(
-    output: Path,
-    poses: Sequence[PoseSequence],
-    info: VideoInfo,
-    provenance: Provenance,
-    *,
-    output_format: OutputFormat,
-    order: Sequence[tuple[int, int]] | None,
-) -> None:
-    from diffpose.formats.coco import write_coco_results
-    from diffpose.formats.native import write_native
-    from diffpose.formats.table import write_csv
-
-    if output_format is OutputFormat.COCO:
-        write_coco_results(output, poses, info, provenance, order=order)
-    elif output_format is OutputFormat.CSV:
-        write_csv(output, poses, info, provenance)
-    else:
-        write_native(output, poses, info, provenance, order=order)
 
 
 def _parse_people(text: str) -> int | None:
