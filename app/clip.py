@@ -1,11 +1,11 @@
-"""A video in a session: its frames for the browser, its people, their poses."""
+"""A video in a session: its frames for the browser, and its people."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +19,16 @@ from diffpose.errors import InputError
 from diffpose.formats.atomic import atomic_write
 from diffpose.geometry import check_box
 from diffpose.inference.interfaces import PoseEstimator
-from diffpose.inference.pipeline import PoseChunk, tracks_from_boxes
-from diffpose.poses import FloatArray, PoseSequence, SamplingConfig, Track, VideoInfo
-from diffpose.skeleton import Skeleton
+from diffpose.inference.pipeline import tracks_from_boxes
+from diffpose.poses import Track, VideoInfo
 from diffpose.video.decode import Video
-
-PoseArrays = tuple[FloatArray, FloatArray, FloatArray]
-"""Keypoints (K, 2) video pixels, confidence (K,), covariance (K, 2, 2) px^2."""
-
-
-@dataclass
-class PersonPoses:
-    """Poses of one person as they come in.
-
-    Attributes:
-        generation: Counts the runs; the browser starts reading again with each.
-        parts: Files of this generation written so far.
-        by_frame: The poses.
-        sampling: Settings of the newest run.
-    """
-
-    generation: int = 0
-    parts: int = 0
-    by_frame: dict[int, PoseArrays] = field(default_factory=dict)
-    sampling: SamplingConfig | None = None
 
 
 class Clip:
-    """A video in a session: frames as pictures for the browser, people, poses.
+    """A video in a session: frames as pictures for the browser, and its people.
 
-    An example's video, pictures and times are everybody's (`app.examples.Prepared`).
+    Their poses are in the session's project. An example's video, pictures and times are
+    everybody's (`app.examples.Prepared`).
 
     Attributes:
         clip_id: Unguessable; names the clip's folder and its features.
@@ -60,7 +40,6 @@ class Clip:
         detected: Tracks of the detector by id.
         drawn: Hand-made boxes by person and frame.
         followed: Tracks of people who were drawn once and followed from there.
-        poses: By person.
         adapted: The model as it was adapted to this clip's project; None for the shipped one.
         adapted_words: What the page says of it; empty for the shipped one.
     """
@@ -84,7 +63,6 @@ class Clip:
         self.drawn: dict[int, dict[int, NDArray[np.float64]]] = {}
         self.followed: dict[int, Track] = {}
         self.tracks: dict[int, Track] = {}
-        self.poses: dict[int, PersonPoses] = {}
         self.adapted: PoseEstimator | None = None
         self.adapted_words = ""
         self.folder = folder / self.clip_id
@@ -138,11 +116,11 @@ class Clip:
 
     def draw_box(
         self, frame: int, box: tuple[float, float, float, float], *, track: int | None
-    ) -> int:
-        """Put a person's box in one frame where the hand drew it; poses it touches are dropped.
+    ) -> tuple[int, set[int]]:
+        """Put a person's box in one frame where the hand drew it.
 
         Returns:
-            The person's id; a new one if ``track`` is None.
+            The person's id, a new one if ``track`` is None, and the frames whose box changed.
         """
         if not 0 <= frame < self.num_frames:
             raise InputError(f"Frame {frame} is outside this clip of {self.num_frames} frames.")
@@ -153,38 +131,8 @@ class Clip:
         before = self.tracks.get(person)
         self.drawn.setdefault(person, {})[frame] = good
         self._rebuild()
-        if before is not None:
-            self._drop_poses(person, _changed_frames(before, self.tracks[person]))
-        return person
-
-    def start_poses(self, person: int, sampling: SamplingConfig) -> PersonPoses:
-        """Begin a run: old poses stay until new ones replace them."""
-        held = self.poses.setdefault(person, PersonPoses())
-        held.generation, held.parts, held.sampling = held.generation + 1, 0, sampling
-        if held.by_frame:
-            self._write_part(person, held.by_frame, gone=())
-        return held
-
-    def add_poses(self, person: int, chunk: PoseChunk) -> None:
-        """Take over finished poses of one person and publish them."""
-        new = {
-            int(frame): (chunk.keypoints[row], chunk.confidence[row], chunk.covariance[row])
-            for row, frame in enumerate(chunk.frames)
-        }
-        self.poses[person].by_frame.update(new)
-        self._write_part(person, new, gone=())
-
-    def sequences(self, skeleton: Skeleton) -> list[PoseSequence]:
-        """All poses, one sequence a person."""
-        result = []
-        for person, held in sorted(self.poses.items()):
-            frames = sorted(held.by_frame)
-            if frames:
-                arrays = [
-                    np.stack(a) for a in zip(*(held.by_frame[f] for f in frames), strict=True)
-                ]
-                result.append(PoseSequence(skeleton, person, np.array(frames), *arrays))
-        return result
+        changed = set() if before is None else _changed_frames(before, self.tracks[person])
+        return person, changed
 
     def view(self) -> views.Json:
         """The clip's addresses and sizes for the canvas."""
@@ -197,17 +145,6 @@ class Clip:
             "height": self.info.height,
             "url": f"{self.frames_folder}/",
             "times": str(self._times_file),
-        }
-
-    def poses_listing(self) -> dict[str, Any]:
-        """Where the poses of every person lie."""
-        return {
-            str(person): {
-                "generation": held.generation,
-                "parts": held.parts,
-                "base": f"{self._poses_folder(person, held)}/",
-            }
-            for person, held in list(self.poses.items())
         }
 
     @property
@@ -227,31 +164,11 @@ class Clip:
                 track = tracks_from_boxes(list(boxes.items()), self.info)[0]
                 tracks[person] = replace(track, track_id=person)
         self.tracks = tracks
-        # A new name each time: the browser sees by the address that the content is new.
+        # A new name each time: the browser sees by the address that the content is new, and that
+        # what was sampled live is old.
         path = self.folder / f"tracks-{secrets.token_hex(4)}.json"
         _write_json(path, views.tracks_view(tracks))
         self._tracks_file = path
-
-    def _drop_poses(self, person: int, frames: set[int]) -> None:
-        held = self.poses.get(person)
-        gone = frames & set(held.by_frame) if held else set()
-        if held and gone:
-            for frame in gone:
-                del held.by_frame[frame]
-            self._write_part(person, {}, gone=sorted(gone))
-
-    def _write_part(
-        self, person: int, poses: dict[int, PoseArrays], *, gone: Sequence[int]
-    ) -> None:
-        held = self.poses[person]
-        folder = self._poses_folder(person, held)
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = (views.pose_rows(*pose) for pose in poses.values())
-        _write_json(folder / f"{held.parts}.json", views.poses_part(poses, rows, gone))
-        held.parts += 1
-
-    def _poses_folder(self, person: int, held: PersonPoses) -> Path:
-        return self.folder / "poses" / f"{person}-{held.generation}"
 
 
 def _changed_frames(before: Track, after: Track) -> set[int]:

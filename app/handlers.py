@@ -1,4 +1,4 @@
-"""One function per action of the visitor: payload to session to view."""
+"""What opening, drawing and sampling live do: payload to session to view."""
 
 from __future__ import annotations
 
@@ -6,30 +6,21 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from app import views
-from app.examples import JPEG_QUALITY, Prepared, read_truth
+from app.desk import unsaved
+from app.examples import JPEG_QUALITY, read_truth
 from app.failures import words_of
+from app.finding import find_people
 from app.jobs import run_job
-from app.line import words_for
-from app.once import Cancelled, Progress
-from app.payloads import SEED, DrawnBox, parse_resample, sequence_of
+from app.payloads import DrawnBox, parse_resample, sequence_of
 from app.session import Clip, Session
 from app.workspace import Workspace
-from diffpose.errors import CancelledError, InputError, NoPersonError
-from diffpose.formats.coco import write_coco_dataset
-from diffpose.formats.native import write_native
-from diffpose.formats.overlay import write_overlay
-from diffpose.formats.table import write_csv
-from diffpose.inference.follow import follow_person
-from diffpose.inference.pipeline import detect_tracks, iter_poses, sample_window, window_at
-from diffpose.poses import Provenance, SamplingConfig, Track
+from diffpose.errors import InputError
+from diffpose.inference.pipeline import sample_window, window_at
 from diffpose.video.decode import Video
 from diffpose.video.proxy import write_frames
-
-EXPORTS = {"CSV": "poses.csv", "COCO": "poses.coco.json", "JSON": "poses.json", "MP4": "poses.mp4"}
-"""What can be downloaded, and under which name."""
 
 HANDOVER_S = 20.0
 """How long the job of the clip before may take to notice that it is cancelled."""
@@ -97,7 +88,7 @@ def show_clip(
         session: Whose clip.
         video: An open video, which belongs to the clip from now on, or where it lies.
         name: What the page calls it.
-        search: Whether to look for people.
+        search: Whether to look for people and begin a project, because none is being opened.
 
     Returns:
         Words for the visitor.
@@ -113,14 +104,14 @@ def show_clip(
     clip = Clip(video, name=name, folder=session.folder, num_frames=num_frames)
     clip.write_times(read_truth(path, num_frames, workspace.estimator.skeleton))
     session.example = None
-    session.replace_clip(clip)
+    _take_over(workspace, session, clip, unsaved_project=search)
     write_frames(
         video, clip.frames_folder, start=0, stop=num_frames,
         max_side=workspace.settings.frame_side, quality=JPEG_QUALITY,
         progress=_counting(session, clip), cancelled=session.cancelled,
     )  # fmt: skip
     clip.ready = num_frames
-    return _with_warnings(_find_people(workspace, session, clip) if search else "", clip)
+    return _with_warnings(find_people(workspace, session, clip) if search else "", clip)
 
 
 def _show_example(
@@ -132,11 +123,19 @@ def _show_example(
     clip = Clip(
         shared.video, name=name, folder=session.folder, num_frames=shared.num_frames, shared=shared
     )
-    session.replace_clip(clip)
+    _take_over(workspace, session, clip, unsaved_project=search)
     shared.pictures.get(progress=_counting(session, clip), **waiting)
     clip.ready = shared.num_frames
-    words = _find_people(workspace, session, clip, shared) if search else ""
+    words = find_people(workspace, session, clip, shared) if search else ""
     return _with_warnings(words, clip)
+
+
+def _take_over(
+    workspace: Workspace, session: Session, clip: Clip, *, unsaved_project: bool
+) -> None:
+    session.replace_clip(clip)
+    if unsaved_project:
+        session.open_desk(unsaved.begin(workspace, session, clip))
 
 
 def _counting(session: Session, clip: Clip) -> Callable[[float, str], None]:
@@ -147,125 +146,11 @@ def _counting(session: Session, clip: Clip) -> Callable[[float, str], None]:
     return progress
 
 
-class _InLine(TypedDict):
-    waiting: Callable[[int], None]
-    cancelled: Callable[[], bool]
-
-
-def in_line(session: Session) -> _InLine:
-    """What a run says and asks while others have the model."""
-
-    def waiting(ahead: int) -> None:
-        session.progress(session.status.fraction, words_for(ahead))
-
-    return {"waiting": waiting, "cancelled": session.cancelled}
-
-
 def _with_warnings(words: str, clip: Clip) -> str:
     notes = [*clip.info.notes, *clip.video.warnings]
     if clip.num_frames < clip.info.num_frames:
         notes.append(f"Only the first {clip.num_frames} frames are used.")
     return " ".join([words, *notes])
-
-
-def _find_people(
-    workspace: Workspace, session: Session, clip: Clip, shared: Prepared | None = None
-) -> str:
-    def progress(fraction: float, words: str) -> None:
-        session.progress(0.5 + 0.5 * fraction, words)
-
-    def find(progress: Progress, cancelled: Cancelled) -> list[Track]:
-        def waiting(ahead: int) -> None:
-            progress(0.0, words_for(ahead))
-
-        with workspace.line.turn(waiting=waiting, cancelled=cancelled):
-            return detect_tracks(
-                clip.video, workspace.finder, start=0, stop=clip.num_frames, progress=progress,
-                cancelled=cancelled,
-            )  # fmt: skip
-
-    session.progress(0.5, "Looking for people")
-    try:
-        if shared is None:
-            tracks = find(progress, session.cancelled)
-        else:
-            once = shared.people(workspace.finder.weights_hash, find)
-            tracks = once.get(progress=progress, cancelled=session.cancelled)
-    except NoPersonError:
-        clip.searched = True
-        raise NoPersonError(
-            "Nobody was found in this clip. Press Draw box and drag a box around the person."
-        ) from None
-    clip.set_detected(tracks)
-    session.choose(min(clip.tracks))
-    found = "One person" if len(tracks) == 1 else f"{len(tracks)} people"
-    choose = "" if len(tracks) == 1 else " Click the one you want, then"
-    return f"{found} found.{choose} {'p' if choose else 'P'}ress Find poses."
-
-
-def find_poses(
-    workspace: Workspace,
-    session: Session,
-    sampling: SamplingConfig,
-    *,
-    after: Callable[[], str] = str,
-) -> Iterator[None]:
-    """Estimate the chosen person's poses in every frame; they are shown as they come.
-
-    ``after`` runs when they are done, or cancelled; its words are added to those for the visitor.
-    """
-
-    def work() -> str:
-        clip = _clip(session)
-        if not clip.tracks and not clip.searched:
-            _find_people(workspace, session, clip)
-        person = session.person
-        if person is None:
-            raise NoPersonError("Nobody is chosen. Click a person, or press Draw box and draw one.")
-        _follow_if_drawn(workspace, session, clip, person)
-        held = clip.start_poses(person, sampling)
-        chunks = iter_poses(
-            clip.video, [clip.tracks[person]], clip.adapted or workspace.estimator, sampling,
-            start=0, stop=clip.num_frames, cache=workspace.features,
-            progress=lambda fraction, words: session.progress(fraction, f"Finding poses: {words}"),
-            cancelled=session.cancelled,
-        )  # fmt: skip
-        for chunk in workspace.line.take_turns(chunks, **in_line(session)):
-            clip.add_poses(person, chunk)
-        name = views.person_name(person).lower()
-        return f"Poses found in {len(held.by_frame)} frames of {name}.{after()}"
-
-    def with_kept_poses() -> str:
-        try:
-            return work()
-        except CancelledError:
-            clip, person = session.clip, session.person
-            held = clip.poses.get(person) if clip and person is not None else None
-            kept = len(held.by_frame) if held else 0
-            words = f"Cancelled. {kept} finished frames are kept.{after() if kept else ''}"
-            raise CancelledError(words) from None
-
-    return run_job(session, with_kept_poses)
-
-
-def _follow_if_drawn(workspace: Workspace, session: Session, clip: Clip, person: int) -> None:
-    """One drawn box is enough: the person is followed through the clip from there."""
-    lone = clip.lone_box(person)
-    if lone is None:
-        return
-    with workspace.line.turn(**in_line(session)):
-        track = follow_person(
-            clip.video,
-            workspace.estimator,
-            track_id=person,
-            frame=lone[0],
-            box=lone[1],
-            stop=clip.num_frames,
-            progress=lambda fraction, words: session.progress(fraction, words.capitalize()),
-            cancelled=session.cancelled,
-        )
-    clip.set_followed(track)
-    session.revision += 1
 
 
 def cancel(session: Session) -> None:
@@ -274,11 +159,16 @@ def cancel(session: Session) -> None:
 
 
 def draw_box(session: Session, drawn: DrawnBox) -> None:
-    """Add a person by a drawn box, or correct a box; the person is chosen."""
-    clip = _clip(session)
-    person = clip.draw_box(drawn.frame, drawn.box, track=drawn.track)
+    """Add a person by a drawn box, or correct a box; the person is chosen.
+
+    Poses that were found in a corrected box go, unless somebody has confirmed them.
+    """
+    clip, desk = session.require_clip(), session.require_desk()
+    if session.status.running and drawn.track in desk.review.track_ids:
+        raise InputError("Poses are being found; correct the box when that is done, or cancel it.")
+    person, changed = clip.draw_box(drawn.frame, drawn.box, track=drawn.track)
     session.choose(person)
-    session.revision += 1
+    desk.move_boxes(clip.tracks[person], changed)
     name = views.person_name(person)
     words = f"{name} added" if drawn.track is None else f"Box of {name.lower()} corrected"
     if not session.status.running:
@@ -299,13 +189,15 @@ def resample(workspace: Workspace, payload: Any) -> views.Json:
 def _resample(workspace: Workspace, payload: Any) -> views.Json:
     request = parse_resample(payload)
     session = workspace.session(request.session)
-    clip = _clip(session)
+    clip = session.require_clip()
+    desk = session.require_desk()
     estimator = clip.adapted or workspace.estimator
     track = clip.tracks.get(request.track)
     if clip.clip_id != request.clip or track is None or request.frame >= clip.num_frames:
         raise InputError("This frame or person is no longer there; choose another.")
     if request.keypoint >= len(estimator.skeleton):
         raise InputError(f"There is no keypoint {request.keypoint}; choose one of the list.")
+    desk.refuse_other_weights(request.track)
     window = window_at(clip.video, track, estimator, frame=request.frame)
     if window is None:
         raise InputError("The chosen person has no box in this frame; press Draw box.")
@@ -322,67 +214,3 @@ def _resample(workspace: Workspace, payload: Any) -> views.Json:
         "ghosts": views.ghosts_view(poses.hypotheses[0]),
         "heat": views.heat_view(heatmap, window.crop, crop_size=estimator.crop_size),
     }
-
-
-def export(workspace: Workspace, session: Session, kind: str) -> Iterator[None]:
-    """Write the poses of everybody in a format and offer the file."""
-
-    def work() -> str:
-        clip = _clip(session)
-        sequences = session.sequences(workspace.estimator.skeleton)
-        if not sequences:
-            raise InputError("There are no poses yet; press Find poses first.")
-        folder = session.folder / "exports"
-        folder.mkdir(exist_ok=True)
-        name = f"{Path(clip.name).stem.replace(' ', '_')}.{EXPORTS[kind]}"
-        path = folder / name
-        session.progress(None, f"Writing {name}")
-        provenance = provenance_of(workspace, clip)
-        if kind == "CSV":
-            write_csv(path, sequences, clip.info)
-        elif kind == "COCO":
-            write_coco_dataset(path, sequences, clip.info, provenance)
-        elif kind == "JSON":
-            write_native(path, sequences, clip.info, provenance)
-        else:
-            write_overlay(
-                path,
-                clip.video,
-                sequences,
-                progress=session.progress,
-                cancelled=session.cancelled,
-            )
-        count = session.download["count"] + 1 if session.download else 1
-        session.download = {"path": str(path), "name": name, "count": count}
-        return f"{name} is ready."
-
-    return run_job(session, work)
-
-
-def provenance_of(workspace: Workspace, clip: Clip) -> Provenance:
-    """How the clip's poses were made.
-
-    Settings are those of the newest run; they differ from person to person only if the visitor
-    changed them.
-    """
-    estimator = clip.adapted or workspace.estimator
-    runs = {p: held.sampling for p, held in clip.poses.items() if held.sampling is not None}
-    newest = list(runs.values())[-1]
-    settings = {
-        str(p): {"num_steps": s.num_steps, "num_hypotheses": s.num_hypotheses}
-        for p, s in runs.items()
-    }
-    return Provenance(
-        model=estimator.model_name,
-        weights=estimator.weights_hash,
-        num_steps=newest.num_steps,
-        num_hypotheses=newest.num_hypotheses,
-        seed=SEED,
-        extra={"settings_of_tracks": settings},
-    )
-
-
-def _clip(session: Session) -> Clip:
-    if session.clip is None:
-        raise InputError("There is no video yet; choose an example or upload one.")
-    return session.clip

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import handlers, views
+from app import exporting, handlers, views
 from app.canvas.component import pose_canvas
 from app.desk import answers
 from app.desk.component import project_list, queue_panel
@@ -140,10 +140,10 @@ def _side(workspace: Workspace, skeleton: Skeleton, *, session: gr.State, canvas
         views.keypoint_choices(skeleton), value=_first_joint(skeleton), label="Keypoint",
         info="Its heatmap, and its line in the timeline.", interactive=True, elem_id="joint",
     )  # fmt: skip
-    exports = _export_buttons()
+    export = _export_section()
     return Parts(
         session, canvas, example, upload, person, run, cancel, steps, hypotheses, joint, layers,
-        exports, _projects(workspace), gr.Textbox(visible="hidden", elem_id="visitor"), queue,
+        *export, _projects(workspace), gr.Textbox(visible="hidden", elem_id="visitor"), queue,
     )  # fmt: skip
 
 
@@ -180,15 +180,16 @@ def _video_choice(examples: list[str]) -> tuple[gr.Radio, gr.UploadButton]:
     return example, upload
 
 
-def _export_buttons() -> dict[str, gr.Button]:
-    _heading("Download")
-    with gr.Row(elem_id="exports", elem_classes="row"):
-        return {
-            kind: gr.Button(
-                kind, interactive=False, min_width=60, size="md", elem_id=f"export-{kind.lower()}"
-            )
-            for kind in handlers.EXPORTS
-        }
+def _export_section() -> tuple[gr.Dropdown, gr.Checkbox, gr.Markdown, gr.Button]:
+    _heading("Export")
+    choices = gr.Dropdown(
+        exporting.format_choices(), value="json", label="Format", elem_id="export-format",
+        interactive=True,
+    )  # fmt: skip
+    blur = gr.Checkbox(False, label="Hide faces", visible=False, elem_id="export-blur")
+    preview = gr.Markdown("", elem_id="export-preview")
+    go = gr.Button("Export", interactive=False, size="md", elem_id="export-go")
+    return choices, blur, preview, go
 
 
 def _heading(words: str) -> None:

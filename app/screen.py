@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from app import handlers, views
+from app import exporting, finding, handlers, views
 from app.desk import adapting
 from app.desk import handlers as desk_handlers
 from app.failures import words_of
@@ -53,7 +52,10 @@ class Parts:
     hypotheses: gr.Slider
     joint: gr.Dropdown
     layers: gr.CheckboxGroup
-    exports: dict[str, gr.Button]
+    export_format: gr.Dropdown
+    export_blur: gr.Checkbox
+    export_preview: gr.Markdown
+    export: gr.Button
     projects: gr.HTML
     visitor: gr.Textbox
     queue: gr.HTML
@@ -61,8 +63,8 @@ class Parts:
     @property
     def screen(self) -> list[Any]:
         """Outputs of `Screen.full` in its order."""
-        fixed = [self.canvas, self.example, self.person, self.run, self.cancel, self.layers]
-        return [*fixed, *self.exports.values()]
+        shown = [self.canvas, self.example, self.person, self.run, self.cancel, self.layers]
+        return [*shown, self.export]
 
 
 class Screen:
@@ -83,8 +85,12 @@ class Screen:
         settings = [parts.session, parts.steps, parts.hypotheses]
         parts.run.click(self.on_run, settings, screen, **_LONG)
         parts.cancel.click(self.on_cancel, parts.session, None, **_LONG)
-        for kind, button in parts.exports.items():
-            button.click(partial(self.on_export, kind), parts.session, screen, **_LONG)
+        chosen = [parts.session, parts.export_format]
+        about = [parts.export_preview, parts.export_blur]
+        parts.export.click(self.on_export, [*chosen, parts.export_blur], screen, **_LONG).then(
+            self.on_format, chosen, about, **_QUIET
+        )
+        parts.export_format.input(self.on_format, chosen, about, **_QUIET)
         parts.person.input(self.on_person, [parts.session, parts.person], screen, **_QUIET)
         parts.projects.project_chosen(self.on_project, parts.session, screen, **_LONG)
         parts.projects.project_gone(self.on_project_gone, parts.session, screen, **_QUIET)
@@ -150,9 +156,7 @@ class Screen:
         """Find poses."""
         yield from self._guarded(
             key,
-            lambda s: desk_handlers.find_poses(
-                self.workspace, s, parse_sampling(steps, hypotheses)
-            ),
+            lambda s: finding.find_poses(self.workspace, s, parse_sampling(steps, hypotheses)),
         )
 
     def on_project(self, key: str, event: gr.EventData) -> Iterator[Any]:
@@ -179,9 +183,19 @@ class Screen:
         """The open project was renamed or deleted."""
         return self.full(self._session(key))
 
-    def on_export(self, kind: str, key: str) -> Iterator[Any]:
+    def on_export(self, key: str, name: str, blur_faces: bool) -> Iterator[Any]:
         """A download is wanted."""
-        yield from self._guarded(key, lambda s: handlers.export(self.workspace, s, kind))
+        yield from self._guarded(
+            key, lambda s: exporting.export(s, str(name), blur_faces=bool(blur_faces))
+        )
+
+    def on_format(self, key: str, name: str) -> Any:
+        """Another format: what it would hold, and whether it shows faces."""
+        try:
+            words = exporting.preview(self._session(key), str(name))
+        except InputError as error:
+            raise failure(str(error)) from None
+        return words, gr.update(visible=name == "overlay")
 
     def on_cancel(self, key: str) -> None:
         """Stop the running work."""
@@ -210,8 +224,7 @@ class Screen:
         """Everything a handler may have changed."""
         clip, running = session.clip, session.status.running
         tracks = clip.tracks if clip else {}
-        done = bool(clip and any(held.by_frame for held in clip.poses.values()))
-        mine = clip.poses.get(session.person) if clip and session.person is not None else None
+        found = session.desk.review.track_ids if session.desk else []
         return (
             session.view(self.skeleton),
             gr.update(value=session.example),
@@ -220,12 +233,12 @@ class Screen:
                 value=session.person,
             ),
             gr.update(
-                value="Find poses again" if mine and mine.by_frame else "Find poses",
+                value="Find poses again" if session.person in found else "Find poses",
                 interactive=clip is not None and not running,
             ),
             gr.update(interactive=running),
             gr.update(choices=[*LAYERS, TRUTH] if clip and clip.has_truth else LAYERS),
-            *(gr.update(interactive=done and not running) for _ in self.parts.exports),
+            gr.update(interactive=bool(found) and not running),
         )
 
     def _progress(self, session: Session) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from app import views
 from app.clip import Clip
 from app.desk.desk import Desk
-from diffpose.errors import InputError
+from diffpose.errors import InputError, ProjectError
 from diffpose.poses import PoseSequence
 from diffpose.skeleton import Skeleton
 
@@ -38,11 +38,9 @@ class Session:
         owner: Whose projects the page sees; see `app.workspace.Workspace.shelf`.
         author: Who corrects.
         example: The example that is shown, if it is one.
-        desk: The open project.
-        stamp: Counts what makes the page read all of the project's poses again.
+        desk: The clip's project: all poses are in it.
         wanted: A project that waits for its video to be uploaded.
         person: The chosen person's id.
-        revision: Counts changes that make a live answer old.
         download: The newest export, once it is there.
     """
 
@@ -63,10 +61,8 @@ class Session:
         self.clip: Clip | None = None
         self.example: str | None = None
         self.desk: Desk | None = None
-        self.stamp = 0
         self.wanted: str | None = None
         self.person: int | None = None
-        self.revision = 0
         self.status = Status("Choose an example or upload a video.")
         self.download: views.Json | None = None
         self.cancel = threading.Event()
@@ -80,7 +76,7 @@ class Session:
         """Show another clip; the old one's files go soon (`tidy`), its project stays."""
         self.close_desk()
         old, self.clip = self.clip, clip
-        self.person, self.revision = None, self.revision + 1
+        self.person = None
         if old is not None:
             old.release()
             # The page asks for them until it has heard of the new clip.
@@ -97,7 +93,6 @@ class Session:
         """Work on a project."""
         self.close_desk()
         self.desk = desk
-        self.stamp += 1
 
     def close_desk(self) -> None:
         """Leave the project; everything is in it."""
@@ -105,12 +100,29 @@ class Session:
         if desk is not None:
             desk.close()
 
-    def sequences(self, skeleton: Skeleton) -> list[PoseSequence]:
-        """Everybody's poses as they stand: reviewed where there is a project."""
-        found = {s.track_id: s for s in self.clip.sequences(skeleton)} if self.clip else {}
-        if self.desk is not None:
-            found |= {s.track_id: s for s in self.desk.review.export_sequences()}
-        return [found[track_id] for track_id in sorted(found)]
+    def require_clip(self) -> Clip:
+        """The clip.
+
+        Raises:
+            InputError: There is none.
+        """
+        if self.clip is None:
+            raise InputError("There is no video yet; choose an example or upload one.")
+        return self.clip
+
+    def require_desk(self) -> Desk:
+        """The project of the clip.
+
+        Raises:
+            ProjectError: There is none.
+        """
+        if self.desk is None:
+            raise ProjectError("No project is open; find poses or open a project first.")
+        return self.desk
+
+    def sequences(self) -> list[PoseSequence]:
+        """Everybody's poses as reviewed."""
+        return self.desk.review.export_sequences() if self.desk is not None else []
 
     def choose(self, person: int | None) -> None:
         """Choose a person of the clip.
@@ -159,12 +171,9 @@ class Session:
             "skeleton": views.skeleton_view(skeleton),
             "clip": clip.view() if clip else None,
             "tracks": clip.tracks_address if clip else "",
-            "poses": clip.poses_listing() if clip else {},
-            "made": _made(clip),
             "person": self.person,
-            "revision": self.revision,
             "download": self.download,
-            "project": self._project_view(),
+            "project": self.desk.view() if self.desk else None,
             "model": views.model_view(clip.adapted_words) if clip else None,
             "job": {
                 "words": status.words,
@@ -174,25 +183,9 @@ class Session:
             },
         }
 
-    def _project_view(self) -> views.Json | None:
-        desk = self.desk
-        if desk is None:
-            return None
-        return {"id": desk.project, "name": desk.name, "stamp": str(self.stamp)}
-
     def remove(self) -> None:
         """Stop the work and delete every file."""
         self.cancel.set()
         self.replace_clip(None)
         for path in (self.folder, self.private):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _made(clip: Clip | None) -> views.Json:
-    if clip is None:
-        return {}
-    return {
-        str(person): {"steps": s.num_steps, "hypotheses": s.num_hypotheses}
-        for person, held in list(clip.poses.items())
-        if (s := held.sampling) is not None
-    }

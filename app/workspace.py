@@ -26,6 +26,7 @@ from app.settings import Settings
 from diffpose.errors import InputError
 from diffpose.inference.features import FeatureCache
 from diffpose.inference.interfaces import PersonFinder, PoseEstimator
+from diffpose.review.store import Store
 
 GRACE_S = 120.0
 """A closed page's session waits so long: the network may only have been away."""
@@ -64,7 +65,7 @@ class Workspace:
         settings: What was asked for.
         load_estimator: Makes the pose model when it is first needed.
         load_finder: Makes the person detector when it is first needed.
-        desk_models: Makes what the review desk asks of the models, for one clip.
+        desk_models: Makes what the review desk asks of the models, for one clip and its project.
         clock: Seconds, never going back.
         wall_clock: Seconds since 1970, as files have them.
     """
@@ -75,7 +76,7 @@ class Workspace:
         *,
         load_estimator: Callable[[Settings], PoseEstimator] = load_embedded_estimator,
         load_finder: Callable[[Settings], PersonFinder] = load_embedded_finder,
-        desk_models: Callable[[Workspace, Clip], DeskModels] = load_desk_models,
+        desk_models: Callable[[Workspace, Clip, Store], DeskModels] = load_desk_models,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:

@@ -34,7 +34,7 @@ def poses(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "suffix", "back"),
-    [("coco", "json", "coco"), ("dlc-csv", "csv", "dlc"), ("sleap", "slp", "sleap")],
+    [("coco-annotations", "json", "coco"), ("dlc-csv", "csv", "dlc"), ("sleap", "slp", "sleap")],
 )
 def test_an_export_is_imported_again_by_name(tmp_path, poses, name, suffix, back):
     out = run("export", poses, "--format", name, "-o", tmp_path / f"o.{suffix}")
@@ -87,7 +87,7 @@ def test_a_project_is_exported_as_reviewed(tmp_path):
         session = ReviewSession(store)
         session.apply(Move(track_id=0, frame=4, keypoint=HALPE26.index("nose"), xy=(12.0, 34.0)))
 
-    out = run("export", path, "--format", "coco", "-o", tmp_path / "o.json")
+    out = run("export", path, "--format", "coco-annotations", "-o", tmp_path / "o.json")
 
     assert out.exit_code == 0, out.output
     content = json.loads((tmp_path / "o.json").read_text())

@@ -9,7 +9,7 @@ const overlayCanvas = $('.dp-overlay'), slider = $('.dp-frame');
 const pictureCtx = pictureCanvas.getContext('2d', { alpha: false }), overlayCtx = overlayCanvas.getContext('2d');
 
 const S = {
-  clip: null, times: [0], skeleton: null, session: null, person: null, revision: 0, project: null, stamp: '',
+  clip: null, times: [0], skeleton: null, session: null, person: null, project: null,
   frame: 0, shown: -1, playing: false, boxMode: false, busy: false, armed: false,
   steps: 4, hypotheses: 8, joint: 0, layers: new Set(),
   tracks: [], tracksUrl: '', truth: null, poses: new Map(), made: {}, readings: 0, updates: 0,
@@ -30,7 +30,7 @@ let seenDownload = 0;
 async function onView() {
   const view = props.value;
   if (!view || !view.session) return;
-  S.session = view.session; S.skeleton = view.skeleton; S.made = view.made ?? {};
+  S.session = view.session; S.skeleton = view.skeleton; S.made = view.project?.made ?? {};
   if (view.download && view.download.count !== seenDownload) { seenDownload = view.download.count; download(view.download); }
   showStatus(view);
   if (view.clip?.id !== S.clip?.id) openClip(view.clip);
@@ -38,31 +38,33 @@ async function onView() {
   if (!S.clip) return;
   if (view.clip) { S.clip.ready = view.clip.ready; store.setReady(view.clip.ready); }
   if (view.person !== S.person) { S.person = view.person; live.forget(); tellPoses(); tellMarks(); }
-  if (view.revision !== S.revision) { S.revision = view.revision; live.forget(); }
+  if (S.busy && !view.job.running) later('queue', 300, refreshQueue);
   S.busy = view.job.running;
   if (S.busy && E.on) setEdit(false);
   if (E.due && !S.busy) refreshQueue();
   showTools();
   const { id } = S.clip;
-  await Promise.all([readTracks(view.tracks), readPoses(view.poses)]).catch(troubleOf(id));
+  await readTracks(view.tracks).catch(troubleOf(id));
   if (S.clip?.id !== id) return;
-  if (S.project && !S.busy && S.stamp !== S.project.stamp) {
-    S.stamp = S.project.stamp;
-    if (desk.state.project !== S.project.id) desk.open(S.project.id);
-    desk.renew(); desk.post('look');
-  }
+  catchUp();
   goTo(wanted); wish(); paintSoon();
 }
 
-// The stamp changes when all of the project's poses are to be read again: another project, a new run.
+// All poses are the project's: its revision says whether there are newer ones than are shown.
 function readProject(project) {
-  const same = (project?.id ?? null) === (S.project?.id ?? null);
   S.project = project ?? null;
-  if (!same) { S.stamp = ''; openProject(null); sessionStorage.setItem('diffpose-project', project?.id ?? ''); }
+  if ((project?.id ?? null) !== desk.state.project) {
+    openProject(project ?? null); S.poses = new Map(); tellPoses();
+    sessionStorage.setItem('diffpose-project', project?.listed ? project.id : '');
+  }
   tellProject();
 }
 
 function tellProject() { announce('project', { ...S.project, waiting: desk.state.waiting, trouble: desk.state.trouble }); }
+
+function catchUp() {
+  if (S.project && desk.state.project === S.project.id && S.project.revision > desk.state.revision && desk.idle) desk.post('look');
+}
 
 function showStatus(view) {
   const box = $('.dp-status'), bar = $('.dp-progress');
@@ -87,7 +89,7 @@ const troubleOf = (id) => (error) => { if (S.clip?.id === id) S.errors.push(Stri
 function openClip(clip) {
   leaving.abort(); leaving = new AbortController();
   store?.close(); live.forget(); stop();
-  Object.assign(S, { clip: clip && { ...clip }, tracks: [], tracksUrl: '', truth: null, poses: new Map(), frame: 0, shown: -1, armed: false, times: [0], stamp: '' });
+  Object.assign(S, { clip: clip && { ...clip }, tracks: [], tracksUrl: '', truth: null, poses: new Map(), frame: 0, shown: -1, armed: false, times: [0] });
   openProject(null); heats.clear(); wanted = 0;
   $('.dp-empty').hidden = Boolean(clip);
   slider.max = clip ? clip.frames - 1 : 0; slider.value = 0;
@@ -105,26 +107,8 @@ async function readTracks(url) {
   S.tracksUrl = url;
   const data = url ? await fetchJson(url) : { tracks: [] };
   if (S.tracksUrl !== url) return;
+  live.forget();
   S.tracks = data.tracks.map((track) => ({ ...track, at: new Map(track.frames.map((frame, i) => [frame, track.boxes[i]])) }));
-}
-
-// Poses come in numbered parts, each a file of its own; a new generation replaces frame by frame.
-async function readPoses(listing) {
-  let changed = false;
-  for (const [id, { generation, parts, base }] of Object.entries(listing ?? {})) {
-    const track = Number(id);
-    let held = S.poses.get(track);
-    if (!held) S.poses.set(track, held = { byFrame: new Map() });
-    if (held.generation !== generation) Object.assign(held, { generation, read: 0 });
-    while (held.read < parts && held.generation === generation) {
-      const part = await fetchJson(`${base}${held.read++}.json`);
-      for (const frame of part.gone) held.byFrame.delete(frame);
-      part.frames.forEach((frame, i) => held.byFrame.set(frame, part.poses[i]));
-      changed = true;
-    }
-  }
-  for (const track of S.poses.keys()) if (!listing?.[track]) { S.poses.delete(track); changed = true; }
-  if (changed) tellPoses();
 }
 
 function download({ path, name }) {
@@ -194,7 +178,7 @@ function stop() { S.playing = false; root.classList.remove('dp-playing'); wish()
 function wish() {
   const wanting = S.clip && S.shown >= 0 && !S.playing && S.person !== null && boxOf(S.person, S.frame)
     && !(E.on && !S.layers.has('Heatmap')) && (S.armed || (storedPose() && (S.layers.has('Heatmap') || S.layers.has('Hypotheses'))));
-  live.ask(wanting ? { session: S.session, clip: S.clip.id, revision: S.revision, track: S.person, frame: S.frame, steps: S.steps, hypotheses: S.hypotheses, keypoint: S.joint } : null);
+  live.ask(wanting ? { session: S.session, clip: S.clip.id, boxes: S.tracksUrl, track: S.person, frame: S.frame, steps: S.steps, hypotheses: S.hypotheses, keypoint: S.joint } : null);
 }
 
 function onLiveAnswer(answer) {
@@ -209,7 +193,7 @@ function onLiveMiss(missed) {
 }
 
 // Heatmaps that have been seen stay, so that scrubbing over them shows them again.
-const heatKey = (frame, joint) => [S.clip?.id, S.revision, S.person, frame, joint, S.steps, S.hypotheses].join('/');
+const heatKey = (frame, joint) => [S.clip?.id, S.tracksUrl, S.person, frame, joint, S.steps, S.hypotheses].join('/');
 const heatHere = () => heats.get(heatKey(S.frame, S.joint)) ?? null;
 function keepHeat({ frame, keypoint, heat }) {
   heats.set(heatKey(frame, keypoint), { ...heat, picture: heatPicture(heat) });

@@ -5,15 +5,15 @@
 const REFUSALS = 4; // a busy file may refuse once
 
 function createDesk(send, { onChange, onTrouble }) {
-  const state = { project: null, revision: 0, serial: 0, undo: false, redo: false, marks: new Map(), waiting: 0, trouble: false };
+  const state = { project: null, revision: 0, undo: false, redo: false, marks: new Map(), waiting: 0, trouble: false };
   const waiting = [];
   const newest = {}; // number of the newest question of each kind
-  let flying = false, number = 0, epoch = 0, renewals = 0;
+  let flying = false, number = 0, epoch = 0;
   const page = Math.random().toString(36).slice(2);
 
   const unsaved = () => waiting.filter((item) => item.fields.do !== 'look').length;
   const troubled = (trouble) => { if (state.trouble !== trouble) { state.trouble = trouble; onTrouble(trouble); } };
-  const sent = (fields) => send({ ...fields, serial: state.serial, revision: state.revision });
+  const sent = (fields) => send({ ...fields, revision: state.revision });
   async function keep(fields) {
     const reply = await askUntilAnswered(() => sent(fields), undefined, () => troubled(true));
     troubled(false);
@@ -24,11 +24,11 @@ function createDesk(send, { onChange, onTrouble }) {
     if (flying) return;
     flying = true;
     while (waiting.length) {
-      const item = waiting[0], of = epoch, renewed = renewals;
+      const item = waiting[0], of = epoch;
       const reply = await keep(item.fields);
       if (of !== epoch) { item.resolve(null); continue; }
       waiting.shift();
-      absorb(reply, renewed === renewals);
+      absorb(reply);
       if (reply.stale || !reply.ok) for (const dropped of waiting.splice(0)) dropped.resolve(null);
       for (const later of waiting) later.guess?.();
       state.waiting = unsaved();
@@ -38,9 +38,9 @@ function createDesk(send, { onChange, onTrouble }) {
     flying = false;
   }
 
-  function absorb(reply, current) {
-    if (reply.serial === undefined) return;
-    state.revision = reply.revision; state.serial = current ? reply.serial : 0;
+  function absorb(reply) {
+    if (reply.changes === undefined) return;
+    state.revision = reply.revision;
     state.undo = reply.undo; state.redo = reply.redo;
   }
 
@@ -68,12 +68,10 @@ function createDesk(send, { onChange, onTrouble }) {
       }, counts);
       return counts() ? reply : null;
     },
-    // What the page holds is out of date, whatever is under way: the next answer brings everything.
-    renew() { renewals++; state.serial = 0; },
     open(project) {
       epoch++;
       for (const item of waiting.splice(0)) item.resolve(null);
-      Object.assign(state, { project, revision: 0, serial: 0, undo: false, redo: false, marks: new Map(), waiting: 0 });
+      Object.assign(state, { project, revision: 0, undo: false, redo: false, marks: new Map(), waiting: 0 });
     },
     get idle() { return !flying && !waiting.length; },
   };

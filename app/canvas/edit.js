@@ -44,11 +44,12 @@ function openProject(project) {
 function onDesk(reply) {
   if (reply?.model) showModel(reply.model);
   if (reply?.changes) {
-    for (const { track, whole, frames, poses, marks, confirmed } of reply.changes) {
+    for (const { track, whole, frames, gone, poses, marks, confirmed } of reply.changes) {
       if (!S.poses.has(track)) S.poses.set(track, { byFrame: new Map() });
       if (whole) { S.poses.get(track).byFrame = new Map(); desk.state.marks.set(track, new Map()); }
       const { byFrame } = S.poses.get(track), seen = desk.state.marks.get(track) ?? new Map();
       desk.state.marks.set(track, seen);
+      for (const frame of gone) { byFrame.delete(frame); seen.delete(frame); }
       frames.forEach((frame, i) => {
         if (poses[i]) byFrame.set(frame, poses[i]); else byFrame.delete(frame);
         seen.set(frame, { marks: marks[i], confirmed: confirmed[i] });
@@ -59,6 +60,7 @@ function onDesk(reply) {
   if (reply?.words) say(reply.words, reply.ok ? 'done' : 'error');
   tellProject();
   tellMarks(); showTools(); paintSoon();
+  if (reply) setTimeout(catchUp); // once the desk is idle again
 }
 
 function onTrouble(trouble) {

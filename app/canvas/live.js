@@ -4,7 +4,7 @@
 function createLive(resample, { onAnswer, onMiss }) {
   let sequence = 0, desired = null, flying = null, answer = null, timer = 0, missed = false;
 
-  const keyOf = (w) => [w.clip, w.revision, w.track, w.frame, w.steps, w.hypotheses, w.keypoint].join('/');
+  const keyOf = (w) => [w.clip, w.boxes, w.track, w.frame, w.steps, w.hypotheses, w.keypoint].join('/');
 
   async function send() {
     if (flying || !desired || answer?.key === desired.key) return;
@@ -21,7 +21,7 @@ function createLive(resample, { onAnswer, onMiss }) {
   }
 
   return {
-    // Want the pose of {session, clip, revision, track, frame, steps, hypotheses, keypoint}, or nothing.
+    // Want the pose of {session, clip, boxes, track, frame, steps, hypotheses, keypoint}, or nothing.
     // While frames rush by nobody looks at their heatmaps: a new frame must stand for a moment.
     ask(next) {
       const rushing = next && desired && next.frame !== desired.frame;

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from app.desk.desk import Desk
-from app.handlers import in_line, run_job
+from app.finding import in_line
+from app.jobs import run_job
 from app.session import Clip, Session
 from app.workspace import Workspace
 from diffpose.errors import DiffPoseError, InputError
-from diffpose.inference.pipeline import PoseChunk
 from diffpose.review.adapting import return_to_shipped
-from diffpose.review.store import Store
 
 if TYPE_CHECKING:
     from diffpose.inference.adapt import Adapted
@@ -29,17 +26,16 @@ def adapt(workspace: Workspace, session: Session, *, anyway: bool = False) -> It
     """
 
     def work() -> str:
-        desk, clip = _open(session)
+        desk, clip = session.require_desk(), session.require_clip()
         offered, desk.offered = desk.offered, None
+        desk.renewed = True
         with workspace.line.turn(**in_line(session)):
             found = offered if anyway and offered is not None else _learn(workspace, session)
             if not (found.improved or anyway):
                 desk.offered = found
-                session.stamp += 1  # the page looks again and shows the offer
                 return f"{found.words} The shipped model stays."
             clip.adapted = _put_in_force(workspace, session, found)
             clip.adapted_words, desk.model = _words(desk), desk.store.models.in_force()
-        _show(session, desk, clip)
         return found.words
 
     return run_job(session, work)
@@ -49,10 +45,10 @@ def go_back(session: Session) -> Iterator[None]:
     """Back to the shipped model and what it said; corrections stay."""
 
     def work() -> str:
-        desk, clip = _open(session)
+        desk, clip = session.require_desk(), session.require_clip()
+        desk.renewed = True
         return_to_shipped(desk.review)
         clip.adapted, clip.adapted_words, desk.model = None, "", ""
-        _show(session, desk, clip)
         return "The shipped model is in use again, and its poses are back."
 
     return run_job(session, work)
@@ -74,29 +70,16 @@ def use_adapted(workspace: Workspace, clip: Clip, desk: Desk) -> str:
 
 def keep_up(workspace: Workspace, session: Session) -> None:
     """Follow another page, or the command line, that has adapted the project or gone back."""
-    desk, clip = _open(session)
+    desk, clip = session.require_desk(), session.require_clip()
     if not session.status.running and desk.store.models.in_force() != desk.model:
         use_adapted(workspace, clip, desk)
-        session.revision += 1
-
-
-def restore_poses(clip: Clip, store: Store, track_id: int) -> None:
-    """Show what a project holds of a person."""
-    from diffpose.workflow.resampling import sampling_of
-
-    poses = store.predictions(track_id)
-    clip.start_poses(track_id, sampling_of(store, track_id))
-    ids = np.full(len(poses), track_id)
-    clip.add_poses(
-        track_id, PoseChunk(ids, poses.frames, poses.keypoints, poses.confidence, poses.covariance)
-    )
 
 
 def _learn(workspace: Workspace, session: Session) -> Adapted:
     from diffpose.inference.adapt import AdaptConfig
     from diffpose.workflow.adapting import learn_from
 
-    desk, clip = _open(session)
+    desk, clip = session.require_desk(), session.require_clip()
     return learn_from(
         desk.review,
         _shipped(workspace),
@@ -112,7 +95,7 @@ def _learn(workspace: Workspace, session: Session) -> Adapted:
 def _put_in_force(workspace: Workspace, session: Session, found: Adapted) -> Estimator:
     from diffpose.workflow.adapting import put_in_force
 
-    desk, clip = _open(session)
+    desk, clip = session.require_desk(), session.require_clip()
     return put_in_force(
         desk.review,
         _shipped(workspace),
@@ -134,20 +117,6 @@ def _shipped(workspace: Workspace) -> Estimator:
     return estimator
 
 
-def _open(session: Session) -> tuple[Desk, Clip]:
-    if session.desk is None or session.clip is None:
-        raise InputError("No project is open; find poses or open a project first.")
-    return session.desk, session.clip
-
-
 def _words(desk: Desk) -> str:
     model = desk.store.models.adapted()
     return model.words if model is not None else ""
-
-
-def _show(session: Session, desk: Desk, clip: Clip) -> None:
-    desk.renewed = True
-    for track_id in desk.review.track_ids:
-        restore_poses(clip, desk.store, track_id)
-    session.stamp += 1
-    session.revision += 1

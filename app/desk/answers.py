@@ -6,15 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.desk import adapting, views
-from app.desk.desk import Desk
+from app.desk import adapting, unsaved, views
 from app.desk.shelf import words_for
 from app.failures import words_of
 from app.payloads import mapping, parse_index, parse_number, parse_text
 from app.session import Session
 from app.views import Json, model_view
 from app.workspace import Workspace
-from diffpose.errors import DiffPoseError, InputError, ProjectError
+from diffpose.errors import DiffPoseError, InputError
 
 CHANGES = ("act", "undo", "redo", "accept", "take", "look")
 
@@ -44,11 +43,12 @@ def _guarded(
 
 
 def _review(workspace: Workspace, session: Session, fields: Mapping[str, Any]) -> Json:
-    desk, what, started = _desk(session), parse_text(fields, "do"), time.perf_counter()
+    desk, what, started = session.require_desk(), parse_text(fields, "do"), time.perf_counter()
     adapting.keep_up(workspace, session)
     if what in CHANGES:
         words = session.clip.adapted_words if session.clip else ""
-        return {**desk.change(what, fields), "model": model_view(words)}
+        busy = session.status.running
+        return {**desk.change(what, fields, busy=busy), "model": model_view(words)}
     if what == "suggest":
         answer: Json = {
             "suggestion": desk.suggest(parse_index(fields, "track"), parse_index(fields, "frame"))
@@ -85,14 +85,10 @@ def _projects(workspace: Workspace, session: Session, fields: Mapping[str, Any])
         if session.desk is not None and session.desk.project == project:
             session.close_desk()
         reply["deleted"] = shelf.delete(project)
+        if session.desk is None and session.clip is not None:
+            session.open_desk(unsaved.begin(workspace, session, session.clip))
     elif what == "restore":
         reply["restored"] = shelf.restore(parse_text(fields, "project"))
     elif what != "list":
         raise InputError("The page asked for something unknown; reload it.")
     return {**reply, "projects": [views.project_view(info) for info in shelf.projects()]}
-
-
-def _desk(session: Session) -> Desk:
-    if session.desk is None:
-        raise ProjectError("No project is open; find poses or open a project first.")
-    return session.desk

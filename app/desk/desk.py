@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from app.desk import views
 from app.payloads import parse_index, parse_text
-from app.views import Json
-from diffpose.errors import CorrectionError, InputError, StaleRevisionError
+from app.views import Json, person_name
+from diffpose.errors import CorrectionError, InputError, ProjectError, StaleRevisionError
+from diffpose.poses import Track
 from diffpose.review.alternatives import Alternative
 from diffpose.review.corrections import ReviewedTrack
 from diffpose.review.events import from_dict
+from diffpose.review.opening import remove_database
+from diffpose.review.provenance import other_weights, sampling_of
 from diffpose.review.session import Change, ReviewSession
 from diffpose.review.store import Store
 from diffpose.review.suggestions import Suggestion
@@ -29,24 +35,35 @@ QUEUE_ITEMS = 60
 class Desk:
     """An open project as one page sees it.
 
-    Every answer to something that may have changed the project carries the poses that differ from
-    those shown last. Its ``serial`` counts these answers: a page that holds another one, because
-    an answer was lost, gets everything.
+    Every answer to something that may have changed the project carries its revision and the poses
+    that differ from those shown last. A page that holds another revision than it was told last,
+    because an answer was lost, gets everything.
 
     Args:
         store: The project; closed with the desk.
         review: The reviewer's session at it.
         tab: Names the page among all pages.
+        weights: Says which weights are in use now.
+        listed: Whether the project is among the visitor's; otherwise its file goes with the desk.
     """
 
-    def __init__(self, store: Store, review: ReviewSession, *, tab: str) -> None:
-        self.store, self.review, self.tab = store, review, tab
+    def __init__(
+        self,
+        store: Store,
+        review: ReviewSession,
+        *,
+        tab: str,
+        weights: Callable[[], str],
+        listed: bool = True,
+    ) -> None:
+        self.store, self.review, self.tab, self.listed = store, review, tab, listed
         self.name = store.name
         self.files = {store.path, *(video.path for video in store.videos())}
-        self.serial = 0
         self.offered: Any = None  # an adaptation that does not help, for those who insist
         self.model = ""  # name of the adapted tensors that the page follows
         self.renewed = False  # by a job of this very page: no news from elsewhere
+        self._weights = weights
+        self._told: int | None = None
         self._shown: dict[int, ReviewedTrack] = {}
         self._suggestion: Suggestion | None = None
         self._alternatives: tuple[int, int, list[Alternative]] | None = None
@@ -61,13 +78,66 @@ class Desk:
     def close(self) -> None:
         """Let go of the file."""
         self.store.close()
+        if not self.listed:
+            remove_database(self.store.path)
 
-    def change(self, what: str, fields: Mapping[str, Any]) -> Json:
+    def view(self) -> Json | None:
+        """What the page knows the project by; None while it holds no poses."""
+        try:
+            made = {str(t): sampling_of(self.store, t) for t in self.store.track_ids()}
+            revision = self.store.revision
+        except ProjectError:  # closed meanwhile, or damaged: asking for its poses says so
+            return None
+        settings = {
+            track: {"steps": s.num_steps, "hypotheses": s.num_hypotheses}
+            for track, s in made.items()
+        }
+        if not made:
+            return None
+        kept = {"listed": self.listed, "made": settings}
+        return {"id": self.project, "name": self.name, "revision": revision, **kept}
+
+    def other_weights(self, track_ids: Iterable[int]) -> str:
+        """A sentence if poses of some tracks were found with other weights than are in use now."""
+        now = self._weights()
+        others = {track_id: other_weights(self.store, track_id, now) for track_id in track_ids}
+        people = [person_name(track_id).lower() for track_id, found in others.items() if found]
+        if not people:
+            return ""
+        hashes = dict.fromkeys(weights[:12] for found in others.values() for weights in found)
+        return (
+            f"Poses of {', '.join(people)} were found with other weights ({', '.join(hashes)}); "
+            "press Find poses to find them again."
+        )
+
+    def refuse_other_weights(self, track_id: int) -> None:
+        """Refuse to let the model in use speak of poses that another one has found.
+
+        Raises:
+            CorrectionError: The track's poses are of another model.
+        """
+        if track_id in self.review.track_ids and (words := self.other_weights([track_id])):
+            raise CorrectionError(words)
+
+    def move_boxes(self, boxes: Track, frames: Collection[int]) -> None:
+        """Keep a person's corrected boxes; poses found in the given frames go with the old ones."""
+        track_id = boxes.track_id
+        if track_id not in self.review.track_ids:
+            return
+        poses, made = self.store.predictions(track_id), self.store.provenance(track_id)
+        rows = ~np.isin(poses.frames, list(frames))
+        names = ("frames", "keypoints", "confidence", "covariance", "origin")
+        kept = replace(poses, **{name: getattr(poses, name)[rows] for name in names})
+        self.renewed = True
+        self.review.replace_predictions(kept, boxes=boxes, provenance=made)
+
+    def change(self, what: str, fields: Mapping[str, Any], *, busy: bool = False) -> Json:
         """Do something that may change the project; once only, however often it is sent.
 
         Args:
             what: 'act', 'undo', 'redo', 'accept', 'take', or 'look' to see what others did.
-            fields: The page's request, with ``ident``, ``revision`` and ``serial``.
+            fields: The page's request, with ``ident`` and ``revision``.
+            busy: Whether a job of this page may be changing the project.
 
         Returns:
             Whether it was done, words for the reviewer, and what differs from what was shown.
@@ -80,16 +150,18 @@ class Desk:
             if ident and ident == self._answered[0]:
                 return self._answered[1]
             reply = self._attempt(what, fields)
-            reply |= self._differences(fields.get("serial"))
-            if what == "look" and reply["changes"]:
-                if fields.get("serial") and not self.renewed:
+            seen = _revision(fields)
+            reply |= self._differences(seen)
+            if what == "look":
+                if reply["changes"] and seen and not self.renewed:
                     reply["words"] = "This project was changed elsewhere; you see the newer poses."
-                self.renewed = False
+                self.renewed = self.renewed and busy
             self._answered = ident, reply
             return reply
 
     def suggest(self, track: int, frame: int) -> Json | None:
         """The poses around a frame given what was placed, if they would differ."""
+        self.refuse_other_weights(track)
         suggestion = self.review.suggest(track, frame)
         if suggestion is None:
             return None
@@ -99,6 +171,7 @@ class Desk:
 
     def alternatives(self, track: int, frame: int) -> list[Json]:
         """Other poses the model thinks possible in a frame, each with its share."""
+        self.refuse_other_weights(track)
         found = self.review.alternatives(track, frame)
         with self._lock:
             self._alternatives = track, frame, found
@@ -170,23 +243,21 @@ class Desk:
         self._suggestion = None
         return self.review.apply(from_dict(data), _revision(fields), tab=self.tab)
 
-    def _differences(self, serial: Any) -> Json:
-        whole = serial != self.serial
+    def _differences(self, seen: int | None) -> Json:
+        revision = self.store.revision  # first: what comes after it is told again
+        whole = seen != self._told
         changes = []
         for track_id in self.review.track_ids:
             now, before = self.review.reviewed(track_id), self._shown.get(track_id)
-            if before is now and not whole:
-                continue
-            rows = None if whole else views.changed_rows(before, now)
-            self._shown[track_id] = now
-            if rows is None or len(rows):
-                changes.append(views.track_view(now, rows))
-        if changes or whole:
-            self.serial += 1
+            if before is not now or whole:
+                self._shown[track_id] = now
+                change = views.track_view(now, None if whole else before)
+                if change["whole"] or change["frames"] or change["gone"]:
+                    changes.append(change)
+        self._told = revision
         return {
             "changes": changes,
-            "serial": self.serial,
-            "revision": self.review.revision,
+            "revision": revision,
             "undo": self.review.can_undo,
             "redo": self.review.can_redo,
         }

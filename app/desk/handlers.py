@@ -1,4 +1,4 @@
-"""Projects and the work of the session: what a run finds is kept, and a project is opened again."""
+"""Opening projects: of the list, uploaded, or whose video was uploaded again."""
 
 from __future__ import annotations
 
@@ -7,31 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app import handlers
-from app.desk import adapting
-from app.desk.desk import Desk
+from app.desk import adapting, unsaved
 from app.desk.shelf import Shelf, words_for
-from app.handlers import provenance_of, run_job, show_clip
-from app.session import Clip, Session
+from app.handlers import show_clip
+from app.jobs import run_job
+from app.session import Session
 from app.workspace import Workspace
-from diffpose.errors import DiffPoseError, ProjectError
-from diffpose.poses import PoseSequence, SamplingConfig
-from diffpose.review.session import ReviewSession
+from diffpose.errors import ProjectError
 from diffpose.review.store import Store
 from diffpose.video.decode import Video
-
-
-def find_poses(workspace: Workspace, session: Session, sampling: SamplingConfig) -> Iterator[None]:
-    """Find poses and keep them in a project, also those of a run that was cancelled."""
-
-    def keep() -> str:
-        try:
-            _keep_poses(workspace, session)
-        except DiffPoseError as error:
-            folder = workspace.shelf(session.owner).folder
-            return f" They could not be saved: {words_for(error, [folder])}"
-        return ""
-
-    return handlers.find_poses(workspace, session, sampling, after=keep)
 
 
 def open_project(workspace: Workspace, session: Session, project: str) -> Iterator[None]:
@@ -120,44 +104,10 @@ def _show_project(workspace: Workspace, session: Session, store: Store, video: V
     clip.name = store.name
     boxes = [store.boxes_of(track_id) for track_id in store.track_ids()]
     clip.set_detected([track for track in boxes if track is not None])
-    for track_id in store.track_ids():
-        adapting.restore_poses(clip, store, track_id)
     session.choose(min(clip.tracks, default=None))
-    desk = _make_desk(workspace, session, clip, store)
+    desk = unsaved.make_desk(workspace, session, clip, store)
     note = adapting.use_adapted(workspace, clip, desk)
     session.open_desk(desk)
     workspace.note_use()
-    return f"{store.name} is open. Press Edit to correct poses.{note}"
-
-
-def _keep_poses(workspace: Workspace, session: Session) -> None:
-    """Put the chosen person's poses into the session's project, which is made if there is none."""
-    clip, person = session.clip, session.person
-    if clip is None or person is None or not clip.poses[person].by_frame:
-        return
-    sequence = next(s for s in clip.sequences(workspace.estimator.skeleton) if s.track_id == person)
-    desk = session.desk
-    if desk is None:
-        shelf: Shelf = workspace.shelf(session.owner)
-        store = shelf.create(clip.name, clip.info)
-        desk = _make_desk(workspace, session, clip, store)
-        session.open_desk(desk)
-    _add_predictions(workspace, desk, clip, sequence)
-    session.stamp += 1
-
-
-def _add_predictions(workspace: Workspace, desk: Desk, clip: Clip, sequence: PoseSequence) -> None:
-    provenance = provenance_of(workspace, clip)
-    boxes = clip.tracks[sequence.track_id]
-    if sequence.track_id in desk.review.track_ids:
-        desk.review.replace_predictions(sequence, boxes=boxes, provenance=provenance)
-    else:
-        desk.store.add_predictions(
-            sequence, video_id=clip.info.video_id, boxes=boxes, provenance=provenance
-        )
-
-
-def _make_desk(workspace: Workspace, session: Session, clip: Clip, store: Store) -> Desk:
-    resampler, hypotheses = workspace.desk_models(workspace, clip)
-    review = ReviewSession(store, resampler=resampler, hypotheses=hypotheses, author=session.author)
-    return Desk(store, review, tab=session.session_id)
+    words = f"{store.name} is open. Press Edit to correct poses.{note}"
+    return f"{words} {desk.other_weights(store.track_ids())}".rstrip()

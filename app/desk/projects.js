@@ -91,10 +91,10 @@ gone.querySelector('button').addEventListener('click', async () => {
 panel.querySelector('.dp-open-file').addEventListener('click', () => document.querySelector('input[type=file][accept*=".diffpose"]')?.click());
 panel.addEventListener('toggle', () => { if (panel.open) show(); });
 window.addEventListener('diffpose:project', ({ detail }) => {
-  open = detail.id ? detail : null;
+  open = detail.id && detail.listed ? detail : null;
   openName.textContent = open ? `${open.name} \u00b7 ${open.trouble ? 'not saved' : open.waiting ? 'saving' : 'saved'}` : '';
   openName.classList.toggle('dp-bad', Boolean(open?.trouble));
-  const now = `${open?.id}/${open?.name}/${open?.stamp}`;
+  const now = `${open?.id}/${open?.name}`;
   if (now !== shownFor) { shownFor = now; if (panel.open) show(); }
 });
 window.dispatchEvent(new CustomEvent('diffpose:hello')); // what was said before this was here is said again

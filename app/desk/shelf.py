@@ -6,20 +6,21 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from diffpose.errors import DiffPoseError, InputError, ProjectError, VideoError
 from diffpose.names import parse_video_id, resolve_within
-from diffpose.poses import VideoInfo
+from diffpose.poses import Track, VideoInfo
 from diffpose.review.foreign import import_project
 from diffpose.review.library import (
     SUFFIX,
     ProjectInfo,
     copy_project,
-    create_project,
     delete_project,
     list_projects,
     list_trash,
@@ -67,20 +68,28 @@ class Shelf:
                 return path
         raise InputError("There is no such project any more; choose another of the list.")
 
-    def create(self, name: str, video: VideoInfo) -> Store:
-        """A project for a video; one of this video that nobody has worked on is taken again."""
+    def keep(self, store: Store, people: Mapping[int, Track]) -> Store:
+        """List a project that lies elsewhere, with its video; the listed one, open.
+
+        One of the same video and people that nobody has worked on is taken again for one without
+        poses: looking at an example twice makes one project.
+
+        Args:
+            store: The project.
+            people: The boxes of the people of its video.
+        """
         _make(self.folder)
-        idle = self._untouched(video)
+        (video,) = store.videos()
+        idle = None if store.track_ids() else self._untouched(video, people)
         if idle is not None:
             return idle
-        taken = {info.name for info in self.projects()}
+        store.add_video(replace(video, path=self._kept(video)))
+        taken, name = {info.name for info in self.projects()}, store.name
         number, free = 1, name
         while free in taken:
             number += 1
             free = f"{name} {number}"
-        store = create_project(self.folder, free)
-        store.add_video(replace(video, path=self._kept(video)))
-        return store
+        return Store(copy_project(store.path, free, folder=self.folder))
 
     def rename(self, project: str, name: str) -> None:
         """Call a project something else."""
@@ -197,12 +206,13 @@ class Shelf:
         )
         return path.is_absolute() and inside
 
-    def _untouched(self, video: VideoInfo) -> Store | None:
+    def _untouched(self, video: VideoInfo, people: Mapping[int, Track]) -> Store | None:
         for info in self.projects():
             if info.problem or info.num_videos != 1:
                 continue
             store = Store(info.path)
-            if not store.events() and store.videos()[0].video_id == video.video_id:
+            same = store.videos()[0].video_id == video.video_id
+            if same and not store.events() and _of_people(store, people):
                 return store
             store.close()
         return None
@@ -240,6 +250,17 @@ def words_for(error: DiffPoseError, folders: Iterable[Path]) -> str:
     for folder in folders:
         words = words.replace(f"{folder}{os.sep}", "")
     return words
+
+
+def _of_people(store: Store, people: Mapping[int, Track]) -> bool:
+    """Whether a project's boxes are those of the given people."""
+    for track_id in store.track_ids():
+        mine, theirs = store.boxes_of(track_id), people.get(track_id)
+        if mine is None or theirs is None or not np.array_equal(mine.frames, theirs.frames):
+            return False
+        if not np.allclose(mine.boxes, theirs.boxes, atol=0.05):
+            return False
+    return True
 
 
 def is_project_file(path: Path) -> bool:

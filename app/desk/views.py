@@ -22,10 +22,9 @@ CORRECTED, HIDDEN, OUTSIDE, SUGGESTED = 1, 2, 4, 8
 """Bits of a keypoint's mark; `canvas/trails.js` has the same."""
 
 
-def changed_rows(before: ReviewedTrack | None, after: ReviewedTrack) -> NDArray[np.intp] | None:
-    """Rows of ``after`` that differ from ``before``; None if the two cannot be compared."""
-    if before is None or not np.array_equal(before.poses.frames, after.poses.frames):
-        return None
+def changed_rows(before: ReviewedTrack, after: ReviewedTrack) -> NDArray[np.intp]:
+    """Rows of ``after`` that are new or differ from ``before``."""
+    _, old, new = np.intersect1d(before.poses.frames, after.poses.frames, return_indices=True)
     pairs = [
         (before.poses.keypoints, after.poses.keypoints),
         (before.poses.covariance, after.poses.covariance),
@@ -35,21 +34,27 @@ def changed_rows(before: ReviewedTrack | None, after: ReviewedTrack) -> NDArray[
         (before.corrected, after.corrected),
         (before.confirmed, after.confirmed),
     ]
-    differs = np.zeros(len(after.poses), bool)
-    for old, new in pairs:
-        same = (old == new) | ((old != old) & (new != new))
-        differs |= ~same.reshape(len(same), -1).all(axis=1)
+    differs = np.ones(len(after.poses), bool)
+    differs[new] = False
+    for was, now in pairs:
+        same = (was[old] == now[new]) | ((was[old] != was[old]) & (now[new] != now[new]))
+        differs[new] |= ~same.reshape(len(same), -1).all(axis=1)
     return np.flatnonzero(differs)
 
 
-def track_view(reviewed: ReviewedTrack, rows: NDArray[np.intp] | None) -> Json:
-    """The poses, marks and confirmations of some rows of a track; None for all of them."""
-    chosen = np.arange(len(reviewed.poses)) if rows is None else rows
+def track_view(reviewed: ReviewedTrack, before: ReviewedTrack | None) -> Json:
+    """The poses, marks and confirmations of a track: all, or what differs from ``before``."""
+    whole = before is None or before.poses.skeleton != reviewed.poses.skeleton
     poses, marks = reviewed.poses, _marks(reviewed)
+    chosen, gone = np.arange(len(poses)), np.empty(0, int)
+    if before is not None and not whole:
+        chosen = changed_rows(before, reviewed)
+        gone = np.setdiff1d(before.poses.frames, poses.frames)
     return {
         "track": poses.track_id,
-        "whole": rows is None,
+        "whole": whole,
         "frames": poses.frames[chosen].tolist(),
+        "gone": gone.tolist(),
         "poses": [
             pose_rows(poses.keypoints[r], poses.confidence[r], poses.covariance[r]) for r in chosen
         ],

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
-import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from app.handlers import provenance_of
+from app.exporting import download_path, no_room_said
 from app.session import Clip, Session
 from app.workspace import Workspace
 from diffpose.errors import InputError
-from diffpose.formats.atomic import atomic_path, atomic_write
+from diffpose.formats.atomic import atomic_write
 from diffpose.formats.common import read_json
-from diffpose.formats.exporting import (
-    EXPORT_FORMATS,
-    export_sequences,
-    packages_missing_for,
-    preview_export,
-)
 from diffpose.kinematics import (
     JOINT_ANGLES,
     Event,
@@ -54,6 +45,7 @@ from diffpose.report.content import (
 from diffpose.report.html import write_html
 from diffpose.report.pdf import write_pdf
 from diffpose.report.pictures import picture_moments
+from diffpose.review.provenance import provenance_of
 from diffpose.video.decode import Video
 
 JOINTS = {joint_of(name): joint_of(name).capitalize() for name in JOINT_ANGLES}
@@ -119,14 +111,9 @@ class Marked:
 
 def state_of(session: Session) -> tuple[object, ...]:
     """Changes with the clip, the person, a new run and every correction."""
-    clip, person, desk = session.clip, session.person, session.desk
-    held = clip.poses.get(person) if clip and person is not None else None
-    return (
-        clip.clip_id if clip else "",
-        person,
-        held.generation if held else 0,
-        desk.review.revision if desk else 0,
-    )
+    clip, desk = session.clip, session.desk
+    where = (clip.clip_id if clip else "", session.person)
+    return (*where, desk.project, desk.store.revision) if desk else where
 
 
 def still_true(session: Session, taken: Taken | None) -> Measurements:
@@ -155,7 +142,7 @@ def chosen_poses(workspace: Workspace, session: Session) -> tuple[Clip, PoseSequ
     clip = session.clip
     if clip is None:
         raise InputError("There is no video yet; choose an example or upload one.")
-    for sequence in session.sequences(workspace.estimator.skeleton):
+    for sequence in session.sequences():
         if sequence.track_id == session.person and len(sequence):
             return clip, sequence
     raise InputError("This person has no poses yet; press Find poses first.")
@@ -189,8 +176,10 @@ def save_session(session: Session, taken: Taken | None, date: str) -> list[Path]
     measured, clip = still_true(session, taken), session.clip
     assert clip is not None
     dated = DatedSession(parse_date(date, "the recording"), clip.name, measured)
-    files = [_download(session, clip, f"{dated.date}.measured.{kind}") for kind in ("json", "csv")]
-    with _no_room_said():
+    files = [
+        download_path(session, clip, f"{dated.date}.measured.{kind}") for kind in ("json", "csv")
+    ]
+    with no_room_said():
         atomic_write(files[0], json.dumps(dated.to_dict()))
         atomic_write(files[1], to_csv(measured))
     return files
@@ -279,12 +268,13 @@ def write_report(
     """The page in the session's folder of downloads."""
     clip, sequence = chosen_poses(workspace, session)
     measured = still_true(session, taken)
+    made = provenance_of(session.require_desk().store, [sequence.track_id])
     content = ReportContent(
         title=title.strip() or "Movement report",
         person=person.strip(),
         made_on=datetime.now().strftime("%Y-%m-%d %H:%M"),
         video=clip.name,
-        how=describe_making(provenance_of(workspace, clip), sequence, clip.info.fps),
+        how=describe_making(made, sequence, clip.info.fps),
         measurements=measured,
         remarks=remarks.strip(),
         comparison=change_rows(comparison, measured, other) if comparison and other else (),
@@ -292,93 +282,11 @@ def write_report(
         other=other,
     )
     moments = choose_moments(content.drawn(), measured)
-    everybody = session.sequences(workspace.estimator.skeleton)
+    everybody = session.sequences()
     with Video(clip.info.path, info=clip.info) as video:
         pictures = picture_moments(video, everybody, sequence, moments, blur=blur)
     content = dataclasses.replace(content, key_frames=tuple(pictures))
-    path = _download(session, clip, f"report.{kind}")
-    with _no_room_said():
+    path = download_path(session, clip, f"report.{kind}")
+    with no_room_said():
         (write_html if kind == "html" else write_pdf)(path, content)
     return path
-
-
-def preview(workspace: Workspace, session: Session, name: str) -> str:
-    """What an export would write, in words; never raises for want of a clip or poses."""
-    clip = session.clip
-    sequences = session.sequences(workspace.estimator.skeleton) if clip else []
-    if clip is None or not any(len(sequence) for sequence in sequences):
-        return "There are no poses yet; press Find poses first."
-    path = session.folder / "exports" / _file_name(clip, f"poses{EXPORT_FORMATS[name].suffix}")
-    found = preview_export(name, path, sequences, clip.info)
-    origins = ", ".join(f"{count} {origin}" for origin, count in found.origins.items() if count)
-    people = sum(len(sequence) > 0 for sequence in sequences)
-    lines = [
-        f"{found.num_poses} poses of {people} {'person' if people == 1 else 'people'}",
-        f"Keypoints: {origins or 'none'}, {found.num_unknown} unknown",
-        f"Files: {', '.join(f'`{file}`' for file in found.files)}",
-        f"The main file cannot hold: {found.loses}",
-    ]
-    missing = packages_missing_for(name)
-    if missing:
-        lines.append(
-            f"Not installed here: {', '.join(missing)} (`pip install {' '.join(missing)}`)"
-        )
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def export(workspace: Workspace, session: Session, name: str) -> Path:
-    """Write an export; several files come as one archive.
-
-    Raises:
-        InputError: There is nothing to write, or the disk is full or read-only.
-    """
-    clip = session.clip
-    if clip is None:
-        raise InputError("There is no video yet; choose an example or upload one.")
-    sequences = session.sequences(workspace.estimator.skeleton)
-    if not any(len(sequence) for sequence in sequences):
-        raise InputError("There are no poses yet; press Find poses first.")
-    path = _download(session, clip, f"poses{EXPORT_FORMATS[name].suffix}")
-    provenance = provenance_of(workspace, clip)
-    with _no_room_said():
-        files = export_sequences(name, path, sequences, clip.info, provenance)
-        return files[0] if len(files) == 1 else _packed(path, files)
-
-
-def _packed(path: Path, files: Sequence[Path]) -> Path:
-    """The files in one archive, which is there whole or not at all."""
-    archive = path.with_suffix(f"{path.suffix}.zip")
-    with (
-        atomic_path(archive) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed,
-    ):
-        for file in files:
-            packed.write(file, file.name)
-    return archive
-
-
-@contextmanager
-def _no_room_said() -> Iterator[None]:
-    """Say a full or read-only disk in the visitor's words, without the server's folders."""
-    try:
-        yield
-    except (InputError, OSError) as error:
-        cause = error if isinstance(error, OSError) else error.__cause__
-        if not isinstance(cause, OSError):
-            raise
-        raise InputError(
-            f"Nothing was written: {cause.strerror or cause} on the computer that runs DiffPose; "
-            "make room or choose another work folder there, then try again."
-        ) from error
-
-
-def _download(session: Session, clip: Clip, name: str) -> Path:
-    folder = session.folder / "exports"
-    with _no_room_said():
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder / _file_name(clip, name)
-
-
-def _file_name(clip: Clip, name: str) -> str:
-    stem = re.sub(r"[^\w.-]+", "_", Path(clip.name).stem).strip("_") or "clip"
-    return f"{stem}.{name}"

@@ -1,4 +1,4 @@
-"""The tabs below the video: Measure, Compare, Report and export."""
+"""The tabs below the video: Measure, Compare, Report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from app.session import Session
 from app.workspace import Workspace
 from diffpose.errors import InputError
 from diffpose.evaluation.reliability import reliability_figure
-from diffpose.formats.exporting import EXPORT_FORMATS, packages_missing_for
 from diffpose.kinematics import FACINGS, Event, Measurements
 from diffpose.kinematics.compare import Comparison
 
@@ -52,7 +51,7 @@ class MeasurePanel:
                 )  # fmt: skip
                 gr.Markdown("### Over more than two sessions")
                 TrendPanel(workspace, session, self.plotly, measured=self.measured, date=self.date)
-            with gr.Tab("Report and export", id="report") as self.report_tab:
+            with gr.Tab("Report", id="report"):
                 self._report_tab()
             with gr.Tab("Reliability", id="trust"):
                 self._trust_tab()
@@ -113,24 +112,15 @@ class MeasurePanel:
         self.frame = gr.Number(0, visible="hidden")
 
     def _report_tab(self) -> None:
-        with gr.Row():
-            with gr.Column(min_width=320):
-                self.title = gr.Textbox("Movement report", label="Title", max_lines=1)
-                self.person = gr.Textbox("", label="Subject", max_lines=1, elem_id="report-person")
-                self.remarks = gr.Textbox("", label="Notes", lines=3)
-                self.blur = gr.Checkbox(True, label="Hide faces in the pictures")
-                with gr.Row():
-                    self.html = gr.Button("Report as web page", elem_id="report-html")
-                    self.pdf = gr.Button("Report as PDF", elem_id="report-pdf")
-                self.report = gr.File(label="Report", elem_id="report-file", interactive=False)
-            with gr.Column(min_width=320):
-                self.format = gr.Dropdown(
-                    [(_format_title(name), name) for name in EXPORT_FORMATS],
-                    value="json", label="Format", elem_id="export-format",
-                )  # fmt: skip
-                self.preview = gr.Markdown("", elem_id="export-preview")
-                self.export = gr.Button("Export", elem_id="export-go")
-                self.exported = gr.File(label="Export", elem_id="export-file", interactive=False)
+        with gr.Row(), gr.Column(min_width=320):
+            self.title = gr.Textbox("Movement report", label="Title", max_lines=1)
+            self.person = gr.Textbox("", label="Subject", max_lines=1, elem_id="report-person")
+            self.remarks = gr.Textbox("", label="Notes", lines=3)
+            self.blur = gr.Checkbox(True, label="Hide faces in the pictures")
+            with gr.Row():
+                self.html = gr.Button("Report as web page", elem_id="report-html")
+                self.pdf = gr.Button("Report as PDF", elem_id="report-pdf")
+            self.report = gr.File(label="Report", elem_id="report-file", interactive=False)
 
     def _trust_tab(self) -> None:
         estimator = self.workspace.estimator
@@ -177,12 +167,6 @@ class MeasurePanel:
         texts = [self.title, self.person, self.remarks, self.blur]
         for kind, button in (("html", self.html), ("pdf", self.pdf)):
             button.click(_bind(self.on_report, kind), [*about, *texts], self.report, **QUIET)
-        shown_format = [self.session, self.format]
-        self.format.input(self.on_preview, shown_format, self.preview, **QUIET)
-        self.report_tab.select(self.on_preview, shown_format, self.preview, **QUIET)
-        self.export.click(
-            self.on_export, [self.session, self.format], [self.exported, self.preview], **QUIET
-        )
 
     def on_measure(self, key: str, marked: Marked, *choices: Any) -> tuple[Any, ...]:
         """Measure the chosen person; what was compared before is no longer reported."""
@@ -248,20 +232,6 @@ class MeasurePanel:
             1,
         )  # fmt: skip
 
-    def on_preview(self, key: str, name: str) -> Any:
-        """What the chosen format would hold."""
-        return told(lambda: handlers.preview(self.workspace, self._session(key), name), 1)
-
-    def on_export(self, key: str, name: str) -> Any:
-        """Write an export and offer it."""
-
-        def act() -> tuple[str, str]:
-            session = self._session(key)
-            path = handlers.export(self.workspace, session, name)
-            return str(path), handlers.preview(self.workspace, session, name)
-
-        return told(act, 2)
-
     def _shown(self, session: Session, taken: Taken) -> tuple[Any, ...]:
         clip, sequence = handlers.chosen_poses(self.workspace, session)
         measured = taken.measurements
@@ -316,12 +286,6 @@ def _event_of(session: Session, row: Any) -> Event | None:
         raise InputError("There is no video yet; choose an example or upload one.")
     frame = int(abs(clip.info.times_s[: clip.num_frames] - wanted).argmin())
     return replace(handlers.event_at(session, frame, kind, side), time_s=wanted)
-
-
-def _format_title(name: str) -> str:
-    missing = packages_missing_for(name)
-    title = EXPORT_FORMATS[name].title
-    return f"{title} (needs {', '.join(missing)})" if missing else title
 
 
 def _bind(function: Callable[..., Any], kind: str) -> Callable[..., Any]:

@@ -68,7 +68,7 @@ def second_choices(workspace: Workspace, session: Session) -> list[tuple[str, st
     """Words and keys of what the chosen person can be compared with."""
     choices = [
         (f"{views.person_name(s.track_id)} of this clip", f"person:{s.track_id}")
-        for s in session.sequences(workspace.estimator.skeleton)
+        for s in session.sequences()
         if s.track_id != session.person and len(s)
     ]
     opened = session.desk.project if session.desk is not None else ""
@@ -185,7 +185,7 @@ def _of_clip(clip: Clip, sequence: PoseSequence, name: str) -> Player:
 
 def _other_person(workspace: Workspace, session: Session, track: str) -> Player:
     clip = session.clip
-    for sequence in session.sequences(workspace.estimator.skeleton):
+    for sequence in session.sequences():
         if clip is not None and str(sequence.track_id) == track and len(sequence):
             return _of_clip(clip, sequence, clip.name)
     raise InputError("This person is not in this clip any more; choose another second session.")

@@ -7,7 +7,6 @@ is being computed, says what is kept, and exits with 130.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
@@ -108,14 +107,6 @@ def diffpose(
     """Estimate, review, measure and export human poses in video, with their uncertainty."""
 
 
-class OutputFormat(StrEnum):
-    """What ``infer`` writes; see docs/formats.md."""
-
-    JSON = "json"
-    COCO = "coco"
-    CSV = "csv"
-
-
 @app.command()
 def infer(
     source: Annotated[
@@ -141,9 +132,7 @@ def infer(
         str,
         typer.Option("--range", metavar="A:B", help="Frames A to B - 1; either may be left out."),
     ] = ":",
-    output_format: Annotated[
-        OutputFormat, typer.Option("--format", help="What to write.")
-    ] = OutputFormat.JSON,
+    output_format: Annotated[str, typer.Option("--format", help=f"{exchange.FORMATS}.")] = "json",
     sequence: Annotated[
         bool, typer.Option("--sequence", help="The pictures of the folder are a video's frames.")
     ] = False,
@@ -166,9 +155,11 @@ def infer(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Estimate the poses in a video, a picture or a folder of pictures."""
+    from diffpose.formats.exporting import check_format
     from diffpose.inference.jobs import Job
     from diffpose.inference.pipeline import estimate_poses
     from diffpose.video.sequence import PictureSequence
+    from diffpose.workflow.exports import export, of_sequences
 
     sampling = SamplingConfig(num_steps=steps, num_hypotheses=ensemble, seed=seed)
     count = _parse_people(people)
@@ -179,6 +170,7 @@ def infer(
     as_project = output.suffix == ".diffpose"
     if as_project:
         _check_project(output, output_format, sequence=sequence)
+    check_format(output_format)
     with open_video(source, capture_fps) as given, interruptible() as cancelled:
         video = PictureSequence(given, fps=fps or 30.0) if sequence else given
         info = video.info
@@ -219,7 +211,11 @@ def infer(
         if as_project:
             _write_project(output, poses, tracks, info, provenance)
         else:
-            _write(output, poses, info, provenance, output_format=output_format, order=order)
+            found = of_sequences(poses, info, provenance, order=order)
+            export(
+                found, output_format, output, video=video, progress=show_progress(),
+                cancelled=cancelled,
+            )  # fmt: skip
         for warning in video.warnings[len(info.warnings) :]:
             say(f"warning: {warning}")
     say(f"{sum(map(len, poses))} poses, {len(poses)} tracks: {output}")
@@ -329,32 +325,11 @@ def _found_people(
     return tracks[:count]
 
 
-def _write(
-    output: Path,
-    poses: Sequence[PoseSequence],
-    info: VideoInfo,
-    provenance: Provenance,
-    *,
-    output_format: OutputFormat,
-    order: Sequence[tuple[int, int]] | None,
-) -> None:
-    from diffpose.formats.coco import write_coco_results
-    from diffpose.formats.native import write_native
-    from diffpose.formats.table import write_csv
-
-    if output_format is OutputFormat.COCO:
-        write_coco_results(output, poses, info, provenance, order=order)
-    elif output_format is OutputFormat.CSV:
-        write_csv(output, poses, info, provenance)
-    else:
-        write_native(output, poses, info, provenance, order=order)
-
-
-def _check_project(output: Path, output_format: OutputFormat, *, sequence: bool) -> None:
+def _check_project(output: Path, output_format: str, *, sequence: bool) -> None:
     """Refuse now what would fail when the project is written."""
     from diffpose.review.library import check_new
 
-    if output_format is not OutputFormat.JSON:
+    if output_format != "json":
         raise SettingsError(
             f"{output.name} is a project file, got --format {output_format}; give one of the two."
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,18 +12,19 @@ import typer
 
 from diffpose.cli.console import interruptible, say, show_progress
 from diffpose.errors import InputError, SettingsError
-from diffpose.poses import Origin, PoseSequence, Provenance, VideoInfo
+from diffpose.poses import Origin, VideoInfo
 
 if TYPE_CHECKING:
-    from diffpose.formats.common import PoseKey
     from diffpose.review.store import Store
+    from diffpose.video.decode import Video
+    from diffpose.workflow.exports import Exportable
 
-_OVERLAY = "overlay"
 _PROJECT = b"SQLite format 3\0"
-_FORMATS = (
-    "json, csv, parquet, coco, coco-results, posetrack18, dlc-csv, dlc-h5, sleap, trc, mot, c3d, "
-    "cvat or overlay"
+FORMATS = (
+    "json, csv, parquet, coco, coco-annotations, posetrack18, dlc-csv, dlc-h5, sleap, trc, mot, "
+    "c3d, cvat, overlay"
 )
+"""Names of `diffpose.formats.exporting.EXPORT_FORMATS`: help must not wait for its imports."""
 
 
 class TakenAs(StrEnum):
@@ -31,27 +32,6 @@ class TakenAs(StrEnum):
 
     START = "start"
     CORRECTIONS = "corrections"
-
-
-@dataclass(frozen=True)
-class _Poses:
-    """What can be exported.
-
-    Attributes:
-        sequences: Tracks, with all corrections.
-        info: Their video.
-        provenance: What made them.
-        order: Of the boxes, if the file says.
-        predictions: As the model made them, of a project.
-        queue: Frames to look at, of a project.
-    """
-
-    sequences: list[PoseSequence]
-    info: VideoInfo
-    provenance: Provenance
-    order: Sequence[PoseKey] | None = None
-    predictions: Sequence[PoseSequence] = ()
-    queue: Sequence[int] = ()
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +45,7 @@ def export_poses(
         Path, typer.Argument(metavar="INPUT", help="A DiffPose JSON or a project file.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
-    output_format: Annotated[str, typer.Option("--format", help=f"{_FORMATS}.")],
+    output_format: Annotated[str, typer.Option("--format", help=f"{FORMATS}.")],
     video: Annotated[
         Path | None, typer.Option(help="The video, for an overlay; which one, of a project.")
     ] = None,
@@ -80,28 +60,33 @@ def export_poses(
     ] = False,
 ) -> None:
     """Write poses in another format; says what the format loses."""
-    if blur_faces and output_format != _OVERLAY:
-        raise SettingsError("--blur-faces belongs to --format overlay: other formats show nobody.")
-    poses = _load_project(source, video) if _is_project(source) else _load_file(source)
-    wanted = _chosen(poses.sequences, track)
-    if output_format == _OVERLAY:
-        _export_overlay(output, wanted, poses, video, blur_faces=blur_faces)
-        return
-    from diffpose.formats.exporting import EXPORT_FORMATS, ExportSettings, export_sequences
+    from diffpose.formats.exporting import check_format
+    from diffpose.workflow.exports import export
 
-    settings = ExportSettings(
-        metres_per_px=metres_per_px,
-        order=poses.order if track is None else None,
-        predictions=poses.predictions,
-        queue=poses.queue,
-    )
-    written = export_sequences(
-        output_format, output, wanted, poses.info, poses.provenance, settings=settings
-    )
+    check_format(output_format)
+    if blur_faces and output_format != "overlay":
+        raise SettingsError("--blur-faces belongs to --format overlay: other formats show nobody.")
+    loaded = _load_project(source, video) if _is_project(source) else _load_file(source)
+    with (
+        loaded as poses,
+        _frames_of(poses.info, video, wanted=output_format == "overlay") as frames,
+        interruptible() as cancelled,
+    ):
+        written = export(
+            poses, output_format, output, track_ids=track, metres_per_px=metres_per_px,
+            video=frames, blur_faces=blur_faces, progress=show_progress(), cancelled=cancelled,
+        )  # fmt: skip
+    say_written(written, output_format)
+
+
+def say_written(written: Sequence[Path], format_name: str) -> None:
+    """Name the files of an export, and what the main one does not hold."""
+    from diffpose.formats.exporting import EXPORT_FORMATS
+
     for path in written:
         say(f"wrote {path}")
-    chosen = EXPORT_FORMATS[output_format]
-    beside = "" if chosen.whole else f" ({output.name}.values.csv does)"
+    chosen = EXPORT_FORMATS[format_name]
+    beside = f" ({written[0].name}.values.csv does)" if chosen.values_beside else ""
     say(f"{chosen.title} alone does not hold: {chosen.loses}{beside}.")
 
 
@@ -155,32 +140,23 @@ def _is_project(source: Path) -> bool:
         ) from error
 
 
-def _load_file(source: Path) -> _Poses:
+@contextmanager
+def _load_file(source: Path) -> Iterator[Exportable]:
     from diffpose.formats.native import read_native
+    from diffpose.workflow.exports import of_sequences
 
     file = read_native(source)
-    return _Poses(list(file.sequences), file.info, file.provenance, file.order)
+    yield of_sequences(file.sequences, file.info, file.provenance, order=file.order)
 
 
-def _load_project(source: Path, video: Path | None) -> _Poses:
-    """The poses of one video of a project, as reviewed."""
+@contextmanager
+def _load_project(source: Path, video: Path | None) -> Iterator[Exportable]:
     from diffpose.review.session import ReviewSession
     from diffpose.review.store import Store
+    from diffpose.workflow.exports import of_project
 
     with Store(source, read_only=True) as store:
-        info = _video_of(store, video)
-        session = ReviewSession(store)
-        ids = [i for i in session.track_ids if session.video(i).video_id == info.video_id]
-        made = next((p for p in map(store.provenance, ids) if p is not None), None)
-        return _Poses(
-            sequences=[session.reviewed(track_id).poses for track_id in ids],
-            info=info,
-            provenance=made or Provenance("unknown", "", 0, 0, 0),
-            predictions=[store.predictions(track_id) for track_id in ids],
-            queue=list(dict.fromkeys(
-                item.frame for item in session.queue(target_px=0.0) if item.track_id in ids
-            )),
-        )  # fmt: skip
+        yield of_project(ReviewSession(store), _video_of(store, video))
 
 
 def _video_of(store: Store, video: Path | None) -> VideoInfo:
@@ -192,52 +168,26 @@ def _video_of(store: Store, video: Path | None) -> VideoInfo:
     raise SettingsError(f"Name one of the project's videos with --video; it has {names}.")
 
 
-def _chosen(sequences: list[PoseSequence], track: Sequence[int] | None) -> list[PoseSequence]:
-    if track is None:
-        return sequences
-    known = [s.track_id for s in sequences]
-    missing = [str(track_id) for track_id in track if track_id not in known]
-    if missing:
-        raise SettingsError(
-            f"There is no track {', '.join(missing)}; the tracks are "
-            f"{', '.join(map(str, known)) or 'none'}."
-        )
-    return [s for s in sequences if s.track_id in track]
-
-
 def _info_of(video: Path) -> VideoInfo:
     from diffpose import cli
+    from diffpose.formats.native import read_native
 
     if video.suffix.lower() == ".json":
-        return _load_file(video).info
+        return read_native(video).info
     with cli.open_video(video) as opened:
         return opened.info
 
 
-def _export_overlay(
-    output: Path,
-    wanted: list[PoseSequence],
-    poses: _Poses,
-    video: Path | None,
-    *,
-    blur_faces: bool,
-) -> None:
+@contextmanager
+def _frames_of(info: VideoInfo, video: Path | None, *, wanted: bool) -> Iterator[Video | None]:
+    """The video of the poses, where it was or where ``video`` says; None if it is not wanted."""
     from diffpose import cli
-    from diffpose.formats.overlay import write_overlay
-    from diffpose.privacy import heads_by_frame
 
-    path = video or poses.info.path
+    path = video or info.path
+    if not wanted:
+        yield None
+        return
     if not path.exists():
         raise SettingsError(f"{path} is not there; name the video of the poses with --video.")
-    with cli.open_video(path) as opened, interruptible() as cancelled:
-        if opened.info.video_id != poses.info.video_id:
-            raise InputError(
-                f"{path.name} is not the video the poses were made from: its content differs; "
-                f"give {poses.info.path.name} with --video."
-            )
-        # All people, also those that are not drawn: nobody asked to show the others' faces.
-        heads = heads_by_frame(poses.sequences, opened.info) if blur_faces else {}
-        write_overlay(
-            output, opened, wanted, heads=heads, progress=show_progress(), cancelled=cancelled
-        )
-    say(f"wrote {output}")
+    with cli.open_video(path) as opened:
+        yield opened

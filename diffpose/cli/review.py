@@ -213,14 +213,20 @@ def _preview(
     ensemble: int | None,
 ) -> Preview:
     from diffpose.inference.features import FeatureCache
+    from diffpose.review.provenance import other_weights, sampling_of
     from diffpose.review.session import ReviewSession
     from diffpose.workflow.adapting import model_of
-    from diffpose.workflow.resampling import preview, resampler_of, sampling_of
+    from diffpose.workflow.resampling import preview, resampler_of
 
     try:
         estimator = model_of(session, estimator)
     except DiffPoseError as error:  # as the app does
         say(f"{error} Until then the shipped model is used.")
+    if others := other_weights(session.store, track, estimator.weights_hash):
+        raise CorrectionError(
+            f"The poses of track {track} were found with other weights ({', '.join(others)}) than "
+            f"these ({estimator.weights_hash}): name those with --weights, or find the poses again."
+        )
     usual = sampling_of(session.store, track)
     sampling = SamplingConfig(
         usual.num_steps if steps is None else steps,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -72,9 +74,16 @@ def write_deeplabcut_h5(
     table = to_deeplabcut(sequences, info, provenance)
     memory = {"driver": "H5FD_CORE", "driver_core_backing_store": 0}
     with pd.HDFStore("in-memory", mode="w", **memory) as store:
+        _forget_times(store._handle)
         store.put(H5_KEY, table)
         content = store._handle.get_file_image()
     atomic_write_bytes(path, content)
+
+
+def _forget_times(file: Any) -> None:
+    """Keep the time out of a file of PyTables: the same poses are the same bytes."""
+    for name in ("create_array", "create_carray", "create_earray", "create_vlarray"):
+        setattr(file, name, partial(getattr(file, name), track_times=False))
 
 
 def read_deeplabcut(path: Path | str) -> ForeignPoses:

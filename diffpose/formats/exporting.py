@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diffpose.errors import FormatError, SettingsError
+from diffpose.errors import FormatError, InputError, SettingsError
 from diffpose.formats.atomic import staged_folder
 from diffpose.formats.c3d import write_c3d
 from diffpose.formats.coco import write_coco_dataset, write_coco_results
@@ -25,10 +25,12 @@ from diffpose.formats.deeplabcut import write_deeplabcut_csv, write_deeplabcut_h
 from diffpose.formats.motion import intervals_path, people_in_motion, write_angles
 from diffpose.formats.native import write_native
 from diffpose.formats.opensim import trc_paths, write_trc
+from diffpose.formats.overlay import FrameSource, write_overlay
 from diffpose.formats.posetrack_poses import write_posetrack_poses
 from diffpose.formats.sleap import write_sleap
 from diffpose.formats.table import write_csv, write_parquet
 from diffpose.poses import Origin, PoseSequence, Provenance, VideoInfo
+from diffpose.privacy import heads_by_frame
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,20 @@ class ExportSettings:
         order: (track_id, frame) of every pose in the order of the boxes, for flat lists.
         predictions: The model's poses before any correction, for SLEAP's links.
         queue: Frames to look at, the most urgent first, for SLEAP's suggestions.
+        video: The video of the poses, for the overlay.
+        blurred: People whose heads the overlay hides.
+        progress: Told how far the overlay is.
+        cancelled: Asked before every frame of the overlay; true stops.
     """
 
     metres_per_px: float | None = None
     order: Sequence[PoseKey] | None = None
     predictions: Sequence[PoseSequence] = ()
     queue: Sequence[int] = ()
+    video: FrameSource | None = None
+    blurred: Sequence[PoseSequence] = ()
+    progress: Callable[[float, str], None] = lambda fraction, words: None
+    cancelled: Callable[[], bool] = lambda: False
 
 
 Writer = Callable[
@@ -63,8 +73,9 @@ class ExportFormat:
         write: Writes it.
         loses: What a reader of the file alone does not learn.
         packages: What must be installed, by the name pip knows.
-        whole: Whether the file itself says where every value comes from; otherwise a table with
-            everything is written next to it.
+        values_beside: Whether a table with everything is written next to the file, because the
+            file itself does not say where every value comes from.
+        making_beside: Whether what made the poses is written next to the file.
     """
 
     title: str
@@ -72,7 +83,8 @@ class ExportFormat:
     write: Writer
     loses: str
     packages: tuple[str, ...] = ()
-    whole: bool = False
+    values_beside: bool = True
+    making_beside: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,28 +106,52 @@ class ExportPreview:
     num_unknown: int
 
 
+def _write_overlay(
+    path: Path,
+    sequences: Sequence[PoseSequence],
+    info: VideoInfo,
+    _: Provenance,
+    settings: ExportSettings,
+) -> None:
+    video = settings.video
+    if video is None:
+        raise SettingsError("An overlay needs the video of the poses; name it with --video.")
+    if video.info.video_id != info.video_id:
+        raise InputError(
+            f"{video.info.path.name} is not the video the poses were made from: its content "
+            f"differs; give {info.path.name}."
+        )
+    heads = heads_by_frame(settings.blurred, info) if settings.blurred else {}
+    write_overlay(
+        path, video, sequences, heads=heads, progress=settings.progress,
+        cancelled=settings.cancelled,
+    )  # fmt: skip
+
+
 EXPORT_FORMATS: dict[str, ExportFormat] = {
     "json": ExportFormat(
         "DiffPose JSON", ".json",
         lambda p, s, i, o, e: write_native(p, s, i, o, order=e.order),
-        "pictures", whole=True,
+        "pictures", values_beside=False, making_beside=False,
     ),
     "csv": ExportFormat(
         "CSV table", ".csv", lambda p, s, i, o, e: write_csv(p, s, i, o),
-        "the skeleton's edges, tracks without frames", whole=True,
+        "the skeleton's edges, tracks without frames", values_beside=False,
     ),
     "parquet": ExportFormat(
         "Parquet table", ".parquet", lambda p, s, i, o, e: write_parquet(p, s, i, o),
-        "the skeleton's edges, tracks without frames", packages=("pyarrow",), whole=True,
+        "the skeleton's edges, tracks without frames", packages=("pyarrow",),
+        values_beside=False, making_beside=False,
     ),
     "coco": ExportFormat(
-        "COCO annotations", ".json", lambda p, s, i, o, e: write_coco_dataset(p, s, i, o),
-        "keypoints beyond COCO's 17, the direction of the uncertainty", whole=True,
-    ),
-    "coco-results": ExportFormat(
         "COCO results", ".json",
         lambda p, s, i, o, e: write_coco_results(p, s, i, o, order=e.order),
         "keypoints beyond COCO's 17, times, uncertainty, tracks",
+    ),
+    "coco-annotations": ExportFormat(
+        "COCO annotations", ".json", lambda p, s, i, o, e: write_coco_dataset(p, s, i, o),
+        "keypoints beyond COCO's 17, the direction of the uncertainty",
+        values_beside=False, making_beside=False,
     ),
     "posetrack18": ExportFormat(
         "PoseTrack18 JSON", ".json", lambda p, s, i, o, e: write_posetrack_poses(p, s, i),
@@ -135,6 +171,7 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
             p, s, i, o, predictions=e.predictions, queue=e.queue
         ),
         "times, uncertainty, interpolated from predicted", packages=("h5py",),
+        making_beside=False,
     ),
     "trc": ExportFormat(
         "OpenSim markers (TRC)", ".trc",
@@ -152,10 +189,25 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
     ),
     "cvat": ExportFormat(
         "CVAT for video 1.1", ".xml", lambda p, s, i, o, e: write_cvat(p, s, i, o),
-        "times, uncertainty, a hundredth of a pixel",
+        "times, uncertainty, a hundredth of a pixel", making_beside=False,
+    ),
+    # To be watched and passed on: nothing lies beside it.
+    "overlay": ExportFormat(
+        "Video with the poses drawn on it (MP4)", ".mp4", _write_overlay, "the numbers",
+        values_beside=False, making_beside=False,
     ),
 }  # fmt: skip
-"""Formats by the name the command line knows; the overlay video needs the video as well."""
+"""Formats by name: of the command line, the app and the library."""
+
+
+def check_format(format_name: str) -> None:
+    """Refuse a format that cannot be written here.
+
+    Raises:
+        SettingsError: There is no such format, or a package for it is missing.
+    """
+    chosen = _format(format_name)
+    require_packages(chosen.title, chosen.packages)
 
 
 def packages_missing_for(format_name: str) -> tuple[str, ...]:
@@ -178,9 +230,9 @@ def preview_export(
     names = [target.name for target in main]
     if format_name == "dlc-csv":
         names.append(f"{path.stem}_variances.csv")
-    if not chosen.whole:
+    if chosen.values_beside:
         names.append(_values_path(path).name)
-    if _needs_sidecar(format_name):
+    if chosen.making_beside:
         names.append(f"{path.name}.provenance.json")
     known = [known_keypoints(s) for s in sequences]
     origins = {
@@ -229,8 +281,8 @@ def export_sequences(
         FormatError: The format cannot hold these poses.
         InputError: The files cannot be written there.
     """
-    chosen, path = _format(format_name), Path(path)
-    require_packages(chosen.title, chosen.packages)
+    check_format(format_name)
+    chosen, path = EXPORT_FORMATS[format_name], Path(path)
     if path.is_dir():
         raise FormatError(f"Expected a file name to write to, got the folder {path}.")
     files = preview_export(format_name, path, sequences, info).files
@@ -240,9 +292,9 @@ def export_sequences(
     with staged_folder(path.parent) as stage:
         target = stage / path.name
         chosen.write(target, sequences, info, provenance, settings or ExportSettings())
-        if not chosen.whole:
+        if chosen.values_beside:
             write_csv(_values_path(target), sequences, info)
-        if _needs_sidecar(format_name):
+        if chosen.making_beside:
             write_sidecar(target, info, provenance)
     return tuple(path.parent / name for name in files)
 
@@ -257,9 +309,3 @@ def _format(format_name: str) -> ExportFormat:
 
 def _values_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.values.csv")
-
-
-def _needs_sidecar(format_name: str) -> bool:
-    """The other formats hold what made the poses."""
-    holds_it = {"json", "parquet", "coco", "sleap", "cvat"}
-    return format_name not in holds_it

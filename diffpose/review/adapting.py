@@ -48,5 +48,5 @@ def return_to_shipped(session: ReviewSession) -> None:
             raise ProjectError("The project uses the model as it is shipped already.")
         store.models.use_shipped()
         for track_id, revision in model.earlier.items():
-            made = store.models.provenance(track_id, revision)
+            made = store.provenance(track_id, revision)
             session.replace_predictions(store.predictions(track_id, revision), provenance=made)

@@ -50,12 +50,22 @@ _MAX_CONFIDENCE = 1e6  # of imported poses: not every program ends at 1
 _MAX_TIME_S = 1e9
 
 
-def split_chunks(sequence: PoseSequence) -> Iterator[tuple[int | bytes, ...]]:
-    """(start, then the bytes of frames, keypoints, confidence, covariance, origin) by chunk."""
+def split_chunks(sequence: PoseSequence, *, first: int = 0) -> Iterator[tuple[int | bytes, ...]]:
+    """(start, then the bytes of frames, keypoints, confidence, covariance, origin) by chunk.
+
+    Args:
+        sequence: The poses.
+        first: The start of the first chunk: poses that chunks before it hold.
+    """
     for start in range(0, len(sequence), CHUNK_FRAMES):
         part = slice(start, start + CHUNK_FRAMES)
         arrays = (getattr(sequence, name)[part].astype(kind) for name, kind in _TYPES.items())
-        yield (start, *(array.tobytes() for array in arrays))
+        yield (first + start, *(array.tobytes() for array in arrays))
+
+
+def unpack_frames(packed: object) -> NDArray[np.int32]:
+    """The frames of a chunk."""
+    return np.frombuffer(data(packed, "poses (frames)", unit=4), "<i4")
 
 
 def join_chunks(

@@ -43,7 +43,9 @@ from diffpose.skeleton import Skeleton
 _WORK_S, _BYTES_PER_S = 8.0, 10e6  # of the processor's time: others may be at work, too
 _MOST_PREDICTIONS = 100_000
 _MOST_ROWS = 1_000_000  # of a table that has no limit of its own
-_ADDED = {"tracks.boxes": 2, "events.tab": 2, "exports": 2, "adaptations": 4}
+_ADDED = {
+    "tracks.boxes": 2, "events.tab": 2, "exports": 2, "adaptations": 4, "predictions.finished": 5,
+}  # fmt: skip
 """Columns and tables that files of earlier versions of the schema lack, and since when."""
 
 
@@ -210,7 +212,7 @@ class _Transfer:
             self._insert("tracks", track, video.video_id, packed)
 
     def _predictions(self, last: int) -> None:
-        columns = "revision track_id skeleton provenance made_at"
+        columns = "revision track_id skeleton provenance made_at finished"
         known: dict[str, Skeleton] = {}  # nearly always one
         for row in self._rows.of(
             "predictions", columns, by="revision, track_id", most=_MOST_PREDICTIONS
@@ -224,6 +226,7 @@ class _Transfer:
                 "predictions", revision, track_id, skeleton_to_json(skeleton),
                 json.dumps(None if made is None else asdict(made)),
                 moment(row[4], "the date of poses").isoformat(),
+                1 if row[5] is None else whole(row[5], "the end of a run", most=1),
             )  # fmt: skip
 
     def _chunks(self) -> None:

@@ -128,16 +128,19 @@ def rename_project(path: Path | str, name: str, *, clock: Clock = utc_now) -> No
         store.rename(_checked(name))
 
 
-def copy_project(path: Path | str, name: str, *, clock: Clock = utc_now) -> Path:
-    """A copy under another name in the same folder, also of a project that is open."""
+def copy_project(
+    path: Path | str, name: str, *, folder: Path | str | None = None, clock: Clock = utc_now
+) -> Path:
+    """A copy under another name in a folder, the same by default, also of an open project."""
     path = Path(path)
-    with unfinished(path.parent, name) as copy:
+    folder = path.parent if folder is None else Path(folder)
+    with unfinished(folder, name) as copy:
         with Store(path, clock=clock, read_only=True) as store:
             store.copy_to(copy)
         with Store(copy, clock=clock) as made:
             made.rename(_checked(name))
             made.checkpoint()
-        return publish(copy, path.parent, name)
+        return publish(copy, folder, name)
 
 
 def delete_project(path: Path | str, *, clock: Clock = utc_now) -> Path:

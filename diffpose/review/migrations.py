@@ -84,6 +84,10 @@ STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             )""",
         ),
     ),
+    (
+        "predictions that come in parts, and whether the last part was written",
+        ("ALTER TABLE predictions ADD COLUMN finished INTEGER NOT NULL DEFAULT 1",),
+    ),
 )
 Clock = Callable[[], datetime]
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from diffpose.poses import Provenance
 from diffpose.review.database import Database
 from diffpose.review.migrations import Clock
 from diffpose.review.rows import (
@@ -90,15 +89,6 @@ class Models:
         with self._database.readable():
             made = [(whole(rev, "a revision"), provenance_from_json(kept)) for rev, kept in rows]
         return {revision: found.weights if found else "" for revision, found in made}
-
-    def provenance(self, track_id: int, revision: int) -> Provenance | None:
-        """How a track's predictions of a revision were made."""
-        row = self._database.one(
-            "SELECT provenance FROM predictions WHERE track_id = ? AND revision = ?",
-            track_id, revision,
-        )  # fmt: skip
-        with self._database.readable():
-            return provenance_from_json(row[0])
 
     def in_force(self) -> str:
         """The name of the active adapted tensors, without reading them; empty for none."""

@@ -28,6 +28,7 @@ from diffpose.review.events import (
 from diffpose.review.learning import Learned, learn, restated
 from diffpose.review.migrations import Clock
 from diffpose.review.queue import ReviewItem, clicks_left, order
+from diffpose.review.runs import Run
 from diffpose.review.store import Store
 from diffpose.review.suggestions import (
     HypothesesProvider,
@@ -95,11 +96,6 @@ class ReviewSession:
         self._queues: dict[tuple[int, float], tuple[ReviewedTrack, list[ReviewItem]]] = {}
         self._learned: tuple[list[ReviewedTrack], Learned] = ([], Learned())
         self._stated: dict[int, tuple[ReviewedTrack, Learned, ReviewedTrack]] = {}
-
-    @property
-    def revision(self) -> int:
-        """The project's revision, other people's changes included."""
-        return self.store.revision
 
     @property
     def track_ids(self) -> list[int]:
@@ -321,6 +317,24 @@ class ReviewSession:
             frames = tuple(int(frame) for frame in carried.frames)
             return Change(revision, sequence.track_id, frames, "new predictions")
 
+    def start_run(
+        self,
+        track_id: int,
+        *,
+        video_id: str,
+        boxes: Track | None = None,
+        provenance: Provenance | None = None,
+        anew: bool = False,
+    ) -> Run:
+        """A run whose poses go under the corrections part by part; see `Run` for the arguments."""
+        with self._lock:
+            self._refresh()
+            old = self._load(track_id) if track_id in self.track_ids else None
+            return Run(
+                self.store, old, self._loaded, video_id=video_id, boxes=boxes,
+                provenance=provenance, anew=anew,
+            )  # fmt: skip
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """A block of changes that are written together when it ends, or not at all."""
@@ -349,14 +363,18 @@ class ReviewSession:
     def _track(self, track_id: int) -> LoadedTrack:
         self._refresh()
         if track_id not in self._tracks:
-            self._tracks[track_id] = LoadedTrack(
-                self.store.predictions(track_id),
-                video=self.store.video_of(track_id),
-                revision=self.store.prediction_revisions(track_id)[-1],
-                events=self._events,
-                models=self.store.models.made(track_id),
-            )
+            self._tracks[track_id] = self._load(track_id)
         return self._tracks[track_id]
+
+    def _load(self, track_id: int) -> LoadedTrack:
+        state = self.store.run_state(track_id)  # first: what comes after it is read again
+        return LoadedTrack(
+            self.store.predictions(track_id),
+            video=self.store.video_of(track_id),
+            state=state,
+            events=self._events,
+            models=self.store.models.made(track_id),
+        )
 
     def _refresh(self) -> None:
         """Read what was written since, here or elsewhere."""
@@ -367,7 +385,7 @@ class ReviewSession:
         self._events += new
         self._loaded = revision
         for track_id, track in list(self._tracks.items()):
-            if self.store.prediction_revisions(track_id)[-1] != track.revision:
+            if self.store.run_state(track_id) != track.state:
                 del self._tracks[track_id]
             else:
                 track.extend(new)

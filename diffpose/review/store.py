@@ -2,31 +2,20 @@
 
 Every write is one transaction that is on the disk when the call returns: a process killed after
 it loses nothing, one killed within it leaves no trace. Nothing is ever overwritten: predictions
-and events get the next revision of the project.
+(`diffpose.review.predictions`) and events get the next revision of the project.
 """
 
 from __future__ import annotations
 
 import json
-import reprlib
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from diffpose.errors import CorrectionError, ProjectError, StaleRevisionError
 from diffpose.names import parse_video_id
-from diffpose.poses import PoseSequence, Provenance, Track, VideoInfo
-from diffpose.review.blobs import (
-    join_chunks,
-    pack_boxes,
-    skeleton_from_json,
-    skeleton_to_json,
-    split_chunks,
-    unpack_boxes,
-    video_from_row,
-    video_to_row,
-)
+from diffpose.poses import VideoInfo
+from diffpose.review.blobs import video_from_row, video_to_row
 from diffpose.review.database import Database
 from diffpose.review.events import (
     Action,
@@ -43,10 +32,11 @@ from diffpose.review.limits import MAX_EVENTS, MAX_NAME, MAX_PATH
 from diffpose.review.log import event_from_row
 from diffpose.review.migrations import Clock, utc_now
 from diffpose.review.models import Models
-from diffpose.review.rows import from_json, moment, provenance_from_json, text, whole
+from diffpose.review.predictions import Predictions
+from diffpose.review.rows import from_json, moment, text, whole
 
 
-class Store:
+class Store(Predictions):
     """One project file, open.
 
     Safe to share between threads; any number of processes may have the same file open.
@@ -62,8 +52,7 @@ class Store:
     ) -> None:
         self.path = Path(path)
         self.read_only = read_only
-        self._clock = clock
-        self._database = Database(self.path, clock=clock, read_only=read_only)
+        super().__init__(Database(self.path, clock=clock, read_only=read_only), clock=clock)
         self.models = Models(self._database, clock=clock)
         self.transaction = self._database.transaction  # makes one of several writes
         self._actions: dict[int, Action] = {}  # by event id: events never change
@@ -91,13 +80,6 @@ class Store:
         row = self._database.one("SELECT created_at FROM project")
         with self._database.readable():
             return moment(row[0], "the project's date")
-
-    @property
-    def revision(self) -> int:
-        """Increases by one with every event and every set of predictions, by whomever."""
-        row = self._database.one("SELECT revision FROM project")
-        with self._database.readable():
-            return whole(row[0], "the project's revision")
 
     def rename(self, name: str) -> None:
         """Give the project another name; its file keeps its own."""
@@ -156,110 +138,12 @@ class Store:
             )
         self.add_video(found)
 
-    def track_ids(self) -> list[int]:
-        """Tracks that have predictions, increasing."""
-        rows = self._database.all("SELECT DISTINCT track_id FROM predictions ORDER BY track_id")
-        return self._whole(rows, "a track", most=2**31 - 1)
-
     def video_of(self, track_id: int) -> VideoInfo:
         """The video that a track belongs to."""
         found = self._videos("JOIN tracks t USING (video_id) WHERE track_id = ?", track_id)
         if not found:
             raise self._no_track(track_id)
         return found[0]
-
-    def boxes_of(self, track_id: int) -> Track | None:
-        """The person's boxes, if they were given."""
-        rows = self._database.all("SELECT boxes FROM tracks WHERE track_id = ?", track_id)
-        with self._database.readable():
-            return unpack_boxes(track_id, rows[0][0]) if rows and rows[0][0] else None
-
-    def add_predictions(
-        self,
-        sequence: PoseSequence,
-        *,
-        video_id: str,
-        boxes: Track | None = None,
-        provenance: Provenance | None = None,
-    ) -> int:
-        """Add what the model says of one track, under a new revision; older ones stay.
-
-        Args:
-            sequence: The poses; its track_id is unique in the project.
-            video_id: A video made known by `add_video`.
-            boxes: The person's boxes.
-            provenance: How the poses were made.
-
-        Returns:
-            The new revision.
-        """
-        made_by = json.dumps(asdict(provenance) if provenance else None)
-        now = self._clock().isoformat()
-        track_id = sequence.track_id
-        with self._database.transaction():
-            known = self._database.all("SELECT video_id FROM tracks WHERE track_id = ?", track_id)
-            if known and known[0][0] != video_id:
-                raise ProjectError(
-                    f"Track {track_id} belongs to another video of the project; "
-                    f"give the new one another number."
-                )
-            if not known:
-                self._database.execute(
-                    "INSERT INTO tracks (track_id, video_id) VALUES (?, ?)", (track_id, video_id)
-                )
-            if boxes is not None:
-                self._database.execute(
-                    "UPDATE tracks SET boxes = ? WHERE track_id = ?", (pack_boxes(boxes), track_id)
-                )
-            revision = self._next_revision()
-            self._database.execute(
-                "INSERT INTO predictions VALUES (?, ?, ?, ?, ?)",
-                (revision, track_id, skeleton_to_json(sequence.skeleton), made_by, now),
-            )
-            self._database.executemany(
-                "INSERT INTO prediction_chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(revision, track_id, *chunk) for chunk in split_chunks(sequence)],
-            )
-        return revision
-
-    def prediction_revisions(self, track_id: int) -> list[int]:
-        """Revisions of a track's predictions, oldest first."""
-        rows = self._database.all(
-            "SELECT revision FROM predictions WHERE track_id = ? ORDER BY revision", track_id
-        )
-        return self._whole(rows, "a revision")
-
-    def predictions(self, track_id: int, revision: int | None = None) -> PoseSequence:
-        """What the model said of a track: lastly, or in one of `prediction_revisions`."""
-        known = self.prediction_revisions(track_id)
-        if not known:
-            raise self._no_track(track_id)
-        chosen = known[-1] if revision is None else revision
-        if chosen not in known:
-            raise ProjectError(
-                f"The project has no predictions of track {track_id} at revision {chosen}; "
-                f"it has {reprlib.repr(known)}."
-            )
-        where = "WHERE track_id = ? AND revision = ?"
-        skeleton = self._database.one(
-            f"SELECT skeleton FROM predictions {where}", track_id, chosen
-        )[0]
-        chunks = self._database.all(
-            "SELECT frames, keypoints, confidence, covariance, origin "
-            f"FROM prediction_chunks {where} ORDER BY start",
-            track_id, chosen,
-        )  # fmt: skip
-        with self._database.readable():
-            return join_chunks(skeleton_from_json(skeleton), track_id, chunks)
-
-    def provenance(self, track_id: int) -> Provenance | None:
-        """How the last predictions of a track were made."""
-        row = self._database.one(
-            "SELECT provenance FROM predictions WHERE track_id = ? ORDER BY revision DESC",
-            track_id,
-        )
-        with self._database.readable():
-            return provenance_from_json(row[0])
 
     def append(
         self,
@@ -408,20 +292,8 @@ class Store:
         )  # fmt: skip
         return Event(event_id, revision, author, now, action, tab)
 
-    def _whole(self, rows: list[Any], what: str, *, most: int = 2**63 - 1) -> list[int]:
-        with self._database.readable():
-            return [whole(row[0], what, most=most) for row in rows]
-
     def _videos(self, chosen: str, *values: Any) -> list[VideoInfo]:
         columns = "v.video_id, v.path, v.width, v.height, v.times_s, v.details"
         rows = self._database.all(f"SELECT {columns} FROM videos v {chosen}", *values)
         with self._database.readable():
             return [video_from_row(row) for row in rows]
-
-    def _no_track(self, track_id: int) -> ProjectError:
-        known = reprlib.repr(self.track_ids())
-        return ProjectError(f"The project has no track {track_id}; it has {known}.")
-
-    def _next_revision(self) -> int:
-        self._database.execute("UPDATE project SET revision = revision + 1")
-        return self.revision

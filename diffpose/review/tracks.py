@@ -24,6 +24,7 @@ from diffpose.review.events import (
     Unconfirm,
     active,
 )
+from diffpose.review.predictions import RunState
 from diffpose.review.rows import DamagedError
 
 
@@ -33,7 +34,7 @@ class LoadedTrack:
     Args:
         predictions: What the model said last.
         video: Where.
-        revision: Of the predictions.
+        state: Of the predictions, as the store has them.
         events: The project's log so far.
         models: The weights of all predictions of the track, by revision.
     """
@@ -43,14 +44,14 @@ class LoadedTrack:
         predictions: PoseSequence,
         *,
         video: VideoInfo,
-        revision: int,
+        state: RunState,
         events: Iterable[Event],
         models: Mapping[int, str] | None = None,
     ) -> None:
         self._models = dict(models or {})
         self.predictions = predictions
         self.video = video
-        self.revision = revision
+        self.state = state
         self._events: list[Event] = []
         self._folding = Folding(predictions)
         self._reviewed: ReviewedTrack | None = None
@@ -104,7 +105,7 @@ class LoadedTrack:
                 model |= dict.fromkeys(
                     event.action.frames, self._model_at(event.revision) if confirmed else None
                 )
-        present = self._model_at(self.revision)
+        present = self._model_at(self.state.revision)
         frames = [frame for frame, made_by in model.items() if made_by == present]
         return np.asarray(np.isin(self.reviewed().poses.frames, frames))
 
@@ -154,12 +155,20 @@ def resolved(action: Action, reviewed: ReviewedTrack) -> Action:
     return action
 
 
-def carried_over(new: PoseSequence, track: LoadedTrack) -> PoseSequence:
+def carried_over(
+    new: PoseSequence, track: LoadedTrack, *, after: int = -1, until: int | None = None
+) -> PoseSequence:
     """New predictions fitted under the corrections made on the old ones.
 
     Confirmed frames keep the prediction they were confirmed with. Where the reviewer exchanged
     left and right of the old prediction, the new one is stored with the old one's sides, so that
     the exchange still means the same.
+
+    Args:
+        new: What the model says now, of frames after ``after``.
+        track: The old predictions and their corrections.
+        after: Frame after which the new predictions begin.
+        until: Last frame that they cover; None for all.
 
     Raises:
         ProjectError: The new predictions have another skeleton.
@@ -171,7 +180,8 @@ def carried_over(new: PoseSequence, track: LoadedTrack) -> PoseSequence:
             f"poses have {new.skeleton.name!r}; put them into a new project."
         )
     confirmed = reviewed.poses.frames[reviewed.confirmed]
-    kept = np.isin(old.frames, confirmed)
+    last = old.frames.max(initial=0) if until is None else until
+    kept = np.isin(old.frames, confirmed) & (old.frames > after) & (old.frames <= last)
     free = ~np.isin(new.frames, confirmed)
     frames = np.concatenate([old.frames[kept], new.frames[free]])
     order = np.argsort(frames)

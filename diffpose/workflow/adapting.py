@@ -25,8 +25,8 @@ from diffpose.poses import Provenance, Track
 from diffpose.review.adapting import take_up
 from diffpose.review.learning import lessons_of
 from diffpose.review.models import AdaptedModel
+from diffpose.review.provenance import sampling_of
 from diffpose.review.session import ReviewSession
-from diffpose.workflow.resampling import sampling_of
 
 _TRAINING = 0.7  # share of the time
 

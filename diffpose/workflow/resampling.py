@@ -20,6 +20,7 @@ from diffpose.inference.resample import moved, resample, sampled_before
 from diffpose.poses import SamplingConfig, Track
 from diffpose.review.motion import DEFAULT_PROPAGATION
 from diffpose.review.propagate import suggest
+from diffpose.review.provenance import sampling_of
 from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
 from diffpose.review.suggestions import Resampler, ResampleRequest, Suggestion, moves
@@ -151,14 +152,6 @@ def _through_the_picture(
     return walk
 
 
-def sampling_of(store: Store, track_id: int) -> SamplingConfig:
-    """The settings of the run that found a track's poses; the usual ones where not known."""
-    made = store.provenance(track_id)
-    if made is None:
-        return SamplingConfig()
-    return SamplingConfig(made.num_steps, made.num_hypotheses, made.seed)
-
-
 def resampler_of(
     store: Store,
     video: FrameSource,
@@ -225,7 +218,7 @@ def check_corrected(
         ProjectError: There is no such track.
         StaleRevisionError: The project has changed since ``revision``.
     """
-    reviewed, now = session.reviewed(track_id), session.revision
+    reviewed, now = session.reviewed(track_id), session.store.revision
     if revision is not None and revision != now:
         raise StaleRevisionError(
             f"Expected the project at revision {revision}, it is at {now}; "

@@ -24,6 +24,7 @@ from diffpose.geometry import apply_affine, invert_affine
 from diffpose.poses import Hypotheses, Provenance, SamplingConfig
 from diffpose.review.adapting import take_up
 from diffpose.review.models import AdaptedModel
+from diffpose.review.store import Store
 from diffpose.review.suggestions import ResampleRequest, Suggestion
 from diffpose.skeleton import HALPE26
 from diffpose.tracking.associate import Detections
@@ -187,7 +188,7 @@ class FigureEstimator:
 ANKLE = HALPE26.index("left_ankle")
 
 
-def figure_models(workspace: Workspace, clip: Clip) -> DeskModels:
+def figure_models(workspace: Workspace, clip: Clip, store: Store) -> DeskModels:
     """A model that lets the whole body follow half of a correction, two frames around, and that
     thinks the left ankle 40 px farther left with a share of a quarter.
     """
@@ -211,7 +212,8 @@ def figure_models(workspace: Workspace, clip: Clip) -> DeskModels:
         )
 
     def hypotheses(track_id: int, frame: int) -> Hypotheses:
-        pose = clip.poses[track_id].by_frame[frame][0]
+        poses = store.predictions(track_id)
+        pose = poses.keypoints[poses.frames == frame][0]
         samples = np.tile(pose, (8, 1, 1)).astype(np.float32)
         samples[6:, ANKLE] += (-40, 0)
         return Hypotheses(frame, samples, np.full((8, len(HALPE26)), 0.5))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.desk import handlers as desk_handlers
+from app import exporting, finding
 from app.handlers import open_example, open_upload
 from app.measure import handlers, sessions
 from app.measure.handlers import Choices
@@ -30,7 +30,7 @@ def with_poses(figures: Any, owner: str = "me") -> Any:
     """A session whose example has poses of the first person, kept in a project."""
     session = figures.workspace.open_session("page", owner=owner)
     finish(open_example(figures.workspace, session, "Two people"))
-    finish(desk_handlers.find_poses(figures.workspace, session, SamplingConfig(2, 4, 0)))
+    finish(finding.find_poses(figures.workspace, session, SamplingConfig(2, 4, 0)))
     return session
 
 
@@ -54,7 +54,7 @@ def test_a_project_of_another_video_brings_its_pictures_and_poses(figures: Any, 
     with_poses(figures).close_desk()
     session = figures.workspace.open_session("other", owner="me")
     finish(open_upload(figures.workspace, session, str(write_clip(tmp_path / "a.mp4", 12))))
-    finish(desk_handlers.find_poses(figures.workspace, session, SamplingConfig(2, 4, 0)))
+    finish(finding.find_poses(figures.workspace, session, SamplingConfig(2, 4, 0)))
 
     choices = dict(sessions.second_choices(figures.workspace, session))
     key = choices["Project Two people"]
@@ -81,7 +81,7 @@ def compared_with(figures: Any, tmp_path: Path, change: str) -> Any:
     raw.close()
     session = figures.workspace.open_session("other", owner="me")
     finish(open_upload(figures.workspace, session, str(write_clip(tmp_path / "a.mp4", 12))))
-    finish(desk_handlers.find_poses(figures.workspace, session, SamplingConfig(2, 4, 0)))
+    finish(finding.find_poses(figures.workspace, session, SamplingConfig(2, 4, 0)))
     return session, f"project:{file.stem}:0"
 
 
@@ -161,15 +161,21 @@ def test_sessions_are_aligned_by_an_event_that_both_have():
         handlers.compare_sessions(first, session(), alignment="event", event="", offset_s=0)
 
 
+def exported(session: Any, name: str) -> Path:
+    finish(exporting.export(session, name))
+    assert session.status.kind == "done", session.status
+    return Path(session.download["path"])
+
+
 def test_every_format_has_a_preview_of_the_files_it_writes(figures: Any):
     session = figures.workspace.open_session("page", owner="me")
-    assert "press Find poses" in handlers.preview(figures.workspace, session, "json")
+    assert "press Find poses" in exporting.preview(session, "json")
     session = with_poses(figures)
     for name in EXPORT_FORMATS:
-        words = handlers.preview(figures.workspace, session, name)
+        words = exporting.preview(session, name)
         assert f"{NUM_FRAMES} poses of 1 person" in words
         assert f"{NUM_FRAMES * 26} predicted, 0 unknown" in words
-        written = handlers.export(figures.workspace, session, name)
+        written = exported(session, name)
         names = [written.name]
         if written.suffix == ".zip":
             with zipfile.ZipFile(written) as packed:
@@ -181,7 +187,7 @@ def test_a_disk_without_room_is_one_sentence_without_folders(
     figures: Any, monkeypatch: pytest.MonkeyPatch
 ):
     session = with_poses(figures)
-    handlers.export(figures.workspace, session, "trc")
+    exported(session, "trc")
     before = sorted(path.name for path in (session.folder / "exports").iterdir())
 
     def full(*_: Any, **__: Any) -> None:
@@ -190,9 +196,10 @@ def test_a_disk_without_room_is_one_sentence_without_folders(
     monkeypatch.setattr(os, "fsync", full)
     monkeypatch.setattr(Path, "mkdir", full)
     for name in ("json", "trc"):
-        with pytest.raises(InputError, match="No space left on device on the computer") as said:
-            handlers.export(figures.workspace, session, name)
-        assert str(session.folder) not in str(said.value)
+        finish(exporting.export(session, name))
+        assert session.status.kind == "error"
+        assert "No space left on device on the computer" in session.status.words
+        assert str(session.folder) not in session.status.words
     assert sorted(path.name for path in (session.folder / "exports").iterdir()) == before
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app import finding
 from app.desk import answers, handlers, views
 from app.desk.shelf import words_for
 from app.payloads import parse_sampling, parse_visitor
@@ -33,7 +34,7 @@ def opened(figures: Served, page: str = "page", owner: str = "me") -> Session:
 @pytest.fixture
 def session(figures: Served) -> Session:
     session = opened(figures)
-    finish(handlers.find_poses(figures.workspace, session, parse_sampling(1, 4)))
+    finish(finding.find_poses(figures.workspace, session, parse_sampling(1, 4)))
     assert session.desk is not None, session.status
     return session
 
@@ -43,12 +44,12 @@ def ask(figures: Served, session: Session, what: str, **fields: Any) -> dict[str
 
 
 def look(figures: Served, session: Session) -> dict[str, Any]:
-    return ask(figures, session, "look", serial=0)
+    return ask(figures, session, "look")
 
 
 def move(figures: Served, session: Session, seen: dict[str, Any], **fields: Any) -> dict[str, Any]:
     action = {"kind": "move", "track_id": 0, "frame": 5, "keypoint": WRIST, "xy": [50.0, 60.0]}
-    usual = {"action": action, "serial": seen["serial"], "revision": seen["revision"]}
+    usual = {"action": action, "revision": seen["revision"]}
     return ask(figures, session, "act", **{**usual, **fields})
 
 
@@ -89,7 +90,7 @@ def test_a_page_that_lost_an_answer_gets_everything(figures: Served, session: Se
     seen = look(figures, session)
     move(figures, session, seen)
 
-    reply = ask(figures, session, "undo", serial=seen["serial"])
+    reply = ask(figures, session, "undo", revision=seen["revision"])
 
     assert [part["whole"] for part in reply["changes"]] == [True]
 
@@ -114,12 +115,12 @@ def test_a_suggestion_and_an_alternative_are_shown_and_taken(
     seen = move(figures, session, look(figures, session))
 
     shown = ask(figures, session, "suggest", track=0, frame=5)["suggestion"]
-    taken = ask(figures, session, "accept", serial=seen["serial"], revision=seen["revision"])
+    taken = ask(figures, session, "accept", revision=seen["revision"])
 
     assert taken["changes"][0]["frames"] == shown["frames"] == [3, 4, 5, 6, 7]
     (other,) = ask(figures, session, "alternatives", track=0, frame=9)["alternatives"]
     assert (other["words"], other["share"]) == ("left ankle", 0.25)
-    where = {"serial": taken["serial"], "revision": taken["revision"]}
+    where = {"revision": taken["revision"]}
     reply = ask(figures, session, "take", track=0, frame=9, number=0, **where)
     assert reply["changes"][0]["marks"][0][ANKLE] == views.CORRECTED
 
@@ -139,9 +140,9 @@ def test_a_suggestion_and_an_alternative_are_shown_and_taken(
 def test_a_senseless_correction_gets_a_sentence(
     figures: Served, session: Session, action: Any
 ) -> None:
-    before = look(figures, session)
+    look(figures, session)
 
-    reply = ask(figures, session, "act", action=action, serial=before["serial"], revision=None)
+    reply = ask(figures, session, "act", action=action, revision=None)
 
     assert not reply["ok"]
     assert reply["words"].endswith((".", "it."))
@@ -177,14 +178,14 @@ def test_a_project_opens_as_it_was_left(figures: Served, session: Session) -> No
     reply = look(figures, later)
     assert reply["undo"]
     assert reply["changes"][0]["poses"][5][WRIST][:2] == [50.0, 60.0]
-    sequences = later.sequences(figures.workspace.estimator.skeleton)
+    sequences = later.sequences()
     assert np.allclose(sequences[0].keypoints[5, WRIST], (50, 60))
 
 
 def test_a_second_run_keeps_the_corrections(figures: Served, session: Session) -> None:
     move(figures, session, look(figures, session))
 
-    finish(handlers.find_poses(figures.workspace, session, parse_sampling(8, 4)))
+    finish(finding.find_poses(figures.workspace, session, parse_sampling(8, 4)))
 
     assert len(figures.workspace.shelf("me").projects()) == 1
     assert look(figures, session)["changes"][0]["poses"][5][WRIST][:2] == [50.0, 60.0]
@@ -208,7 +209,7 @@ def test_an_upload_stays_with_its_project_and_is_asked_for_when_gone(
     upload = figures.workspace.uploads / "mine.mp4"
     shutil.copyfile(clip_path, upload)
     finish(handlers.open_upload(figures.workspace, session, str(upload)))
-    finish(handlers.find_poses(figures.workspace, session, parse_sampling(1, 1)))
+    finish(finding.find_poses(figures.workspace, session, parse_sampling(1, 1)))
     assert session.desk is not None
     project = session.desk.project
     video = session.desk.store.videos()[0].path
@@ -287,7 +288,7 @@ def test_a_video_that_changed_is_not_taken_for_the_old_one(
     session = figures.workspace.open_session("page", owner="me")
     upload = shutil.copyfile(clip_path, figures.workspace.uploads / "mine.mp4")
     finish(handlers.open_upload(figures.workspace, session, str(upload)))
-    finish(handlers.find_poses(figures.workspace, session, parse_sampling(1, 1)))
+    finish(finding.find_poses(figures.workspace, session, parse_sampling(1, 1)))
     assert session.desk is not None
     project, video = session.desk.project, session.desk.store.videos()[0].path
     session.remove()

@@ -28,7 +28,7 @@ def found(page: Any) -> None:
 def read(page: Any) -> None:
     page.wait_for_function(
         "window.diffpose?.state.project && !window.diffpose.state.busy"
-        " && window.diffpose.desk.state.serial > 0"
+        " && window.diffpose.desk.state.revision > 0"
         f" && window.diffpose.desk.state.marks.get(0)?.size === {NUM_FRAMES}"
     )
 

@@ -24,7 +24,7 @@ def clip_of(num_frames: int) -> SimpleNamespace:
     boxes = np.stack([box_around(walk(int(frame))[0]) for frame in frames])
     track = Track(0, frames, boxes, np.ones(num_frames))
     video = FakeVideo(num_frames=num_frames)
-    return SimpleNamespace(video=video, tracks={0: track}, adapted=None, poses={})
+    return SimpleNamespace(video=video, tracks={0: track}, adapted=None)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_motion_is_there_before_the_correction_asks(workspace: SimpleNamespace) 
     clip = clip_of(30)
     free = threading.Lock()
 
-    _prepare(workspace, clip, 0, 15, free)  # type: ignore[arg-type]
+    _prepare(workspace, clip, 0, 15, SamplingConfig(), free)  # type: ignore[arg-type]
     with free:
         clip.video.reads.clear()
     flows = person_flows(clip.video, clip.tracks[0], range(7, 23), cache=workspace.features)
@@ -53,7 +53,7 @@ def test_what_nothing_placed_gives_is_sampled_before_the_correction_asks(
     clip, free = clip_of(30), threading.Lock()
     estimator, cache = workspace.estimator, workspace.features
 
-    _prepare(workspace, clip, 0, 15, free)  # type: ignore[arg-type]
+    _prepare(workspace, clip, 0, 15, SamplingConfig(), free)  # type: ignore[arg-type]
     with free:
         monkeypatch.setattr(estimator, "sample", None)
     window = window_at(clip.video, clip.tracks[0], estimator, frame=15)
@@ -67,7 +67,7 @@ def test_one_frame_at_a_time_and_nobody_waits(workspace: SimpleNamespace) -> Non
     clip = clip_of(5)
     busy = threading.Lock()
     with busy:
-        _prepare(workspace, clip, 0, 2, busy)  # type: ignore[arg-type]
+        _prepare(workspace, clip, 0, 2, SamplingConfig(), busy)  # type: ignore[arg-type]
     assert not clip.video.reads
 
 
@@ -79,6 +79,6 @@ def test_a_video_that_cannot_be_read_leaves_the_desk_at_work(workspace: SimpleNa
 
     clip.video.frames = gone
     free = threading.Lock()
-    _prepare(workspace, clip, 0, 2, free)  # type: ignore[arg-type]
+    _prepare(workspace, clip, 0, 2, SamplingConfig(), free)  # type: ignore[arg-type]
     with free:
         assert len(workspace.features) == 0

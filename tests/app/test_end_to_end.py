@@ -48,7 +48,7 @@ def test_an_example_gets_poses_near_the_truth(page: Any, tmp_path: Path) -> None
         page.wait_for_function("!window.diffpose.state.busy")
         page.wait_for_function("window.diffpose.live.answer?.ok")
         with page.expect_download() as waiting:
-            page.click("#export-json")
+            page.click("#export-go")
         waiting.value.save_as(tmp_path / "poses.json")
         app.close(verbose=False)
 

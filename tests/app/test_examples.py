@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app import handlers
+from app import finding, handlers
 from app.once import Once
 from app.payloads import parse_sampling
 from app.settings import Settings
@@ -91,7 +91,7 @@ def test_who_leaves_takes_nothing_from_the_others(figures: Served) -> None:
     assert other.clip is not None
     assert 3 not in other.clip.drawn.get(0, {})
     assert (other.clip.frames_folder / "000000.jpg").exists()
-    finish(handlers.find_poses(workspace, other, parse_sampling(1, 1)))
+    finish(finding.find_poses(workspace, other, parse_sampling(1, 1)))
     assert other.status.kind == "done"
 
 
@@ -99,7 +99,7 @@ def test_memory_is_given_back_when_the_last_has_left(figures: Served) -> None:
     workspace = figures.workspace
     session = workspace.open_session("a")
     finish(handlers.open_example(workspace, session, "Two people"))
-    finish(handlers.find_poses(workspace, session, parse_sampling(1, 1)))
+    finish(finding.find_poses(workspace, session, parse_sampling(1, 1)))
     assert session.clip is not None
     video = session.clip.video
     video.frame(0)

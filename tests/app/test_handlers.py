@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app import handlers
+from app import exporting, finding, handlers
 from app.payloads import DrawnBox, parse_sampling
 from app.session import Session
-from diffpose.errors import InputError
+from diffpose.errors import InputError, ProjectError
 from tests.app.figures import NUM_FRAMES, Served, figure_boxes, finish
 
 
@@ -47,28 +46,69 @@ def test_an_example_has_a_picture_a_frame_and_its_people(session: Session) -> No
     assert session.person == 0
 
 
-def test_found_poses_can_be_fetched_in_parts(figures: Served, session: Session) -> None:
-    finish(handlers.find_poses(figures.workspace, session, parse_sampling(4, 8)))
+def test_poses_are_in_the_project_and_told_while_others_are_being_found(
+    figures: Served, session: Session
+) -> None:
+    figures.estimator.hold_after(1)
+    job = finding.find_poses(figures.workspace, session, parse_sampling(4, 8))
+    for _ in job:
+        view = session.view(figures.estimator.skeleton)["project"]
+        if view is not None:
+            break
+    desk = session.require_desk()
+    first = desk.change("look", {}, busy=True)
+    figures.estimator.gate.set()
+    finish(job)
 
-    assert session.clip is not None
-    listing = session.clip.poses_listing()["0"]
-    parts = [
-        json.loads(Path(f"{listing['base']}{part}.json").read_text())
-        for part in range(listing["parts"])
-    ]
-    assert len(parts) > 1
-    assert sorted(frame for part in parts for frame in part["frames"]) == list(range(NUM_FRAMES))
-    assert all(len(pose) == 26 for part in parts for pose in part["poses"])
+    rest = desk.change("look", {"revision": first["revision"]})
+
+    (shown,), (new,) = first["changes"], rest["changes"]
+    assert 0 < len(shown["frames"]) < NUM_FRAMES
+    assert (shown["whole"], new["whole"], new["gone"]) == (True, False, [])
+    assert shown["frames"] + new["frames"] == list(range(NUM_FRAMES))
+    assert all(len(pose) == 26 for pose in new["poses"])
+    assert "words" not in rest  # it was this page, nobody elsewhere
+
+
+def test_a_clip_has_a_project_that_nobody_sees_before_there_are_poses(
+    figures: Served, session: Session
+) -> None:
+    desk = session.require_desk()
+    assert desk.store.path.is_relative_to(session.private)
+    assert session.view(figures.estimator.skeleton)["project"] is None
+    assert figures.workspace.shelf("").projects() == []
+
+    finish(finding.find_poses(figures.workspace, session, parse_sampling(4, 8)))
+
+    (listed,) = figures.workspace.shelf("").projects()
+    assert session.require_desk().store.path == listed.path
+    assert not desk.store.path.exists()
+
+
+def test_poses_that_cannot_be_listed_are_kept_as_long_as_the_page(
+    figures: Served, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise ProjectError("The disk is full.")
+
+    monkeypatch.setattr("app.desk.shelf.copy_project", full)
+    finish(finding.find_poses(figures.workspace, session, parse_sampling(4, 8)))
+
+    assert session.status.words.endswith("as long as this page only: The disk is full.")
+    assert [len(poses) for poses in session.sequences()] == [NUM_FRAMES]
+    monkeypatch.undo()
+    finish(finding.find_poses(figures.workspace, session, parse_sampling(4, 8)))
+    assert len(figures.workspace.shelf("").projects()) == 1
 
 
 def test_the_live_answer_is_the_pose_of_the_run(figures: Served, session: Session) -> None:
-    finish(handlers.find_poses(figures.workspace, session, parse_sampling(4, 8)))
+    finish(finding.find_poses(figures.workspace, session, parse_sampling(4, 8)))
     assert session.clip is not None
 
     answer = handlers.resample(figures.workspace, wish(session))
 
     assert answer["ok"], answer
-    stored = session.clip.poses[0].by_frame[5][0]
+    stored = session.sequences()[0].keypoints[5]
     assert np.allclose([row[:2] for row in answer["pose"]], stored, atol=0.01)
 
 
@@ -103,16 +143,16 @@ def test_a_wish_that_cannot_be_granted_gets_a_sentence_and_its_number(
 
 
 def test_a_corrected_box_drops_the_poses_it_touches(figures: Served, session: Session) -> None:
-    finish(handlers.find_poses(figures.workspace, session, parse_sampling(1, 1)))
+    finish(finding.find_poses(figures.workspace, session, parse_sampling(1, 1)))
     assert session.clip is not None
 
     handlers.draw_box(session, DrawnBox(frame=5, track=0, box=(100.0, 50.0, 300.0, 350.0)))
 
-    kept = session.clip.poses[0].by_frame
+    kept = session.sequences()[0].frames
     assert 5 not in kept
     assert NUM_FRAMES - 1 in kept
-    finish(handlers.find_poses(figures.workspace, session, parse_sampling(1, 1)))
-    assert len(session.clip.poses[0].by_frame) == NUM_FRAMES
+    finish(finding.find_poses(figures.workspace, session, parse_sampling(1, 1)))
+    assert len(session.sequences()[0]) == NUM_FRAMES
 
 
 def test_one_drawn_box_is_followed_through_the_clip(figures: Served, session: Session) -> None:
@@ -122,10 +162,10 @@ def test_one_drawn_box_is_followed_through_the_clip(figures: Served, session: Se
     assert person is not None
     before = session.clip.tracks[person].boxes
 
-    finish(handlers.find_poses(figures.workspace, session, parse_sampling(1, 1)))
+    finish(finding.find_poses(figures.workspace, session, parse_sampling(1, 1)))
 
     after = session.clip.tracks[person]
-    assert len(session.clip.poses[person].by_frame) == len(after.frames)
+    assert [len(poses) for poses in session.sequences()] == [len(after.frames)]
     np.testing.assert_allclose(after.boxes[after.frames == 10], [[100, 50, 220, 350]])
     # The stand-in's figure does not fill its box, so the box does not stay as drawn.
     assert np.abs(after.boxes[-1] - before[-1]).max() > 2
@@ -145,7 +185,7 @@ def test_a_senseless_box_is_refused(session: Session, drawn: DrawnBox) -> None:
 
 
 def test_nothing_can_be_exported_before_poses_are_found(figures: Served, session: Session) -> None:
-    finish(handlers.export(figures.workspace, session, "CSV"))
+    finish(exporting.export(session, "csv"))
 
     assert session.status.kind == "error"
     assert session.status.words == "There are no poses yet; press Find poses first."
@@ -179,10 +219,10 @@ def test_a_bad_upload_keeps_the_clip_before(
 
 def test_a_second_job_waits_its_turn(figures: Served, session: Session) -> None:
     figures.estimator.hold_after(0)
-    first = handlers.find_poses(figures.workspace, session, parse_sampling(1, 1))
+    first = finding.find_poses(figures.workspace, session, parse_sampling(1, 1))
     next(first)
 
-    second = handlers.export(figures.workspace, session, "CSV")
+    second = exporting.export(session, "csv")
     finish(second)
 
     assert "press Cancel first" in session.status.words
@@ -199,7 +239,7 @@ def test_a_failure_of_ours_is_one_sentence_too(
         raise ZeroDivisionError
 
     monkeypatch.setattr(figures.estimator, "sample", fail)
-    finish(handlers.find_poses(figures.workspace, session, parse_sampling(1, 1)))
+    finish(finding.find_poses(figures.workspace, session, parse_sampling(1, 1)))
 
     assert session.status.kind == "error"
     assert session.status.words.startswith("Something went wrong")

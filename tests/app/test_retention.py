@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app import finding
 from app.desk import handlers
 from app.payloads import parse_sampling
 from app.session import Session
@@ -57,7 +58,7 @@ def kept_upload(workspace: Workspace, clip_path: Path, owner: str) -> tuple[Sess
     session = workspace.open_session(owner, owner=owner)
     upload = shutil.copyfile(clip_path, workspace.uploads / "mine.mp4")
     finish(handlers.open_upload(workspace, session, str(upload)))
-    finish(handlers.find_poses(workspace, session, parse_sampling(1, 1)))
+    finish(finding.find_poses(workspace, session, parse_sampling(1, 1)))
     assert session.desk is not None, session.status
     return session, [session.desk.store.path, session.desk.store.videos()[0].path]
 

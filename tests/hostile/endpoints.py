@@ -31,7 +31,7 @@ TEXTS = [
 OTHERS = ["null", "[]", "{}", "[[]]", '{"kind": "move"}', "[" * 50 + "]" * 50, "[1, 2, 3, NaN]"]
 FIELDS = [
     "session", "sequence", "clip", "track", "frame", "keypoint", "steps", "hypotheses", "do",
-    "project", "name", "target", "ident", "revision", "serial", "number", "action", "box", "what",
+    "project", "name", "target", "ident", "revision", "number", "action", "box", "what",
     "joint", "__proto__",
 ]  # fmt: skip
 ACTIONS = ["act", "undo", "redo", "accept", "take", "look", "suggest", "alternatives", "queue"]
@@ -153,7 +153,7 @@ class Hostile:
         return {
             "session": json.dumps(self._session), "do": json.dumps(self._random.choice(what)),
             "track": "0", "frame": "5", "project": '"Two people"', "name": '"x"', "number": "0",
-            "target": "5", "revision": "0", "serial": "0", "ident": '"a-1"',
+            "target": "5", "revision": "0", "ident": '"a-1"',
             "action": '{"kind": "move", "track_id": 0, "frames": [5], "joint": 0, "x": 1, "y": 2}',
         }  # fmt: skip
 

@@ -53,7 +53,7 @@ _TABLES = {
     "settings": ("key", "value"),
     "videos": ("video_id", "path", "width", "height", "times_s", "details"),
     "tracks": ("track_id", "video_id", "boxes"),
-    "predictions": ("revision", "track_id", "skeleton", "provenance", "made_at"),
+    "predictions": ("revision", "track_id", "skeleton", "provenance", "made_at", "finished"),
     "prediction_chunks": ("revision", "track_id", "start", "frames", "keypoints", "confidence",
                           "covariance", "origin"),
     "events": ("event_id", "revision", "track_id", "author", "made_at", "kind", "action", "tab"),

@@ -10,6 +10,7 @@ from diffpose.evaluation.statements import LEVEL, Predictions, log_miss
 from diffpose.poses import PoseSequence, Provenance
 from diffpose.review.events import Action, Confirm, Move, SetPose
 from diffpose.review.learning import MIN_FRAMES, learn
+from diffpose.review.predictions import RunState
 from diffpose.review.session import ReviewSession
 from diffpose.review.tracks import LoadedTrack
 from diffpose.skeleton import HALPE26
@@ -48,7 +49,7 @@ def corrected(poses, truth, rows):
             events.append(("a", SetPose(0, row, placed, "import")))
         events.append(("a", Confirm(0, (row,))))
     video = replace(VIDEO, times_s=np.arange(len(poses)) / 25)
-    return LoadedTrack(poses, video=video, revision=0, events=log_of(events))
+    return LoadedTrack(poses, video=video, state=RunState(0, 1, 1), events=log_of(events))
 
 
 def held(poses, truth, calibration):

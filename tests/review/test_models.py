@@ -54,7 +54,7 @@ def test_a_failure_before_any_write_leaves_file_and_session_as_they_were(
     if step is return_to_shipped:
         take_up(session, MODEL, *arguments, provenances=MADE)
     before = [session.reviewed(track_id) for track_id in (0, 1)]
-    model, revision = session.store.models.adapted(), session.revision
+    model, revision = session.store.models.adapted(), session.store.revision
     real, left = Database.execute, 0
 
     def failing(database, *statement):
@@ -76,10 +76,10 @@ def test_a_failure_before_any_write_leaves_file_and_session_as_they_were(
         except OSError:
             after = [session.reviewed(track_id) for track_id in (0, 1)]
             assert all(same(a, b) for a, b in zip(after, before, strict=True))
-            assert (session.store.models.adapted(), session.revision) == (model, revision)
+            assert (session.store.models.adapted(), session.store.revision) == (model, revision)
 
     assert number > 4
-    assert session.revision == revision + 2
+    assert session.store.revision == revision + 2
     left = 100
     session.apply(Move(1, 3, 1, (50.0, 60.0)))
     assert session.reviewed(1).poses.keypoints[1, 1].tolist() == [50, 60]

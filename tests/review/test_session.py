@@ -161,15 +161,15 @@ def test_two_sessions_on_one_file_see_each_other_and_never_overwrite(tmp_path):
     path = tmp_path / "a.diffpose"
     with project(path) as here, Store(path, clock=clock) as there:
         one, other = ReviewSession(here), ReviewSession(there, author="bob")
-        seen = other.revision
-        one.apply(MOVE, one.revision)
+        seen = other.store.revision
+        one.apply(MOVE, one.store.revision)
 
         with pytest.raises(StaleRevisionError):
             other.apply(Hide(0, (4,), 0), seen)
         other.apply(Hide(0, (5,), 0), seen)
 
         assert same(one.reviewed(0), other.reviewed(0))
-        assert one.revision == other.revision == 3
+        assert one.store.revision == other.store.revision == 3
 
 
 def test_a_whole_pose_is_not_moved_from_where_it_was_a_moment_ago(store):

@@ -6,6 +6,7 @@ from diffpose.errors import CorrectionError
 from diffpose.review.checks import check_action
 from diffpose.review.corrections import fold
 from diffpose.review.events import Action, Confirm, Event, Move, OutOfFrame
+from diffpose.review.predictions import RunState
 from diffpose.review.tracks import LoadedTrack, carried_over, placed_near, resolved, settled
 from tests.review.review_objects import (
     VIDEO,
@@ -34,7 +35,7 @@ def accepted(steps: list[tuple[str, Action | str]]) -> list[Event]:
 
 
 def loaded(log: list[Event]) -> LoadedTrack:
-    return LoadedTrack(predictions(), video=VIDEO, revision=1, events=log)
+    return LoadedTrack(predictions(), video=VIDEO, state=RunState(1, 1, 1), events=log)
 
 
 @steadily

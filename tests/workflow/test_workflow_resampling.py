@@ -10,6 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from app import finding
 from app.desk import handlers
 from app.handlers import open_example
 from app.payloads import parse_sampling
@@ -20,10 +21,10 @@ from diffpose.inference.estimator import Estimator
 from diffpose.model.network import DiffPose
 from diffpose.model.weights import save_weights
 from diffpose.review.events import AcceptSuggestion, Confirm, Hide, Move
+from diffpose.review.provenance import sampling_of
 from diffpose.review.session import ReviewSession
 from diffpose.review.store import Store
 from diffpose.review.suggestions import moves
-from diffpose.workflow.resampling import sampling_of
 from tests.app.figures import FigureDetector, finish, write_clip
 from tests.review.review_objects import same
 from tests.tiny import TINY
@@ -69,7 +70,7 @@ def made(tmp_path_factory):
     with scene.workspace() as workspace:
         session = workspace.open_session("page", owner="me")
         finish(open_example(workspace, session, "One person"))
-        finish(handlers.find_poses(workspace, session, parse_sampling(1, 3)))
+        finish(finding.find_poses(workspace, session, parse_sampling(1, 3)))
         assert session.desk is not None, session.status.words
         session.desk.review.apply(Move(0, FRAME, JOINT, PLACED))
         session.desk.review.apply(Hide(0, (FRAME,), 10))
