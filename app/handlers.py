@@ -212,5 +212,6 @@ def _resample(workspace: Workspace, payload: Any) -> views.Json:
         "hypotheses": request.sampling.num_hypotheses,
         "pose": views.pose_rows(poses.keypoints[0], poses.confidence[0], poses.covariance[0]),
         "ghosts": views.ghosts_view(poses.hypotheses[0]),
+        "explanations": views.explanations_view(poses.hypotheses[0], estimator.skeleton),
         "heat": views.heat_view(heatmap, window.crop, crop_size=estimator.crop_size),
     }

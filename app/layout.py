@@ -26,7 +26,7 @@ from diffpose.review.library import SUFFIX
 from diffpose.skeleton import Skeleton
 
 TITLE = "DiffPose"
-SHOWN_AT_FIRST = ["Skeleton", "Uncertainty", "Heatmap", "Boxes"]
+SHOWN_AT_FIRST = ["Skeleton", "Uncertainty", "Heatmap", "Hypotheses", "Boxes"]
 SPACE_FRAMES = ("https://huggingface.co",)
 """Shows a Space in a frame of its own page."""
 
@@ -149,14 +149,14 @@ def _side(workspace: Workspace, skeleton: Skeleton, *, session: gr.State, canvas
 
 def _sampling() -> tuple[gr.Slider, gr.Slider]:
     with gr.Column(elem_id="sampling"):
-        _heading("Sampling, live on this frame")
+        _heading("Quality, live on this frame")
         steps = gr.Slider(
             1, MAX_STEPS, START_STEPS, step=1, label="Denoising steps", elem_id="steps",
-            info="More steps: sharper samples, more time.", buttons=[],
+            info="Guesses that fit together better; slower.", buttons=[],
         )  # fmt: skip
         hypotheses = gr.Slider(
-            1, MAX_HYPOTHESES, START_HYPOTHESES, step=1, label="Ensemble samples",
-            elem_id="hypotheses", info="More alternatives; slower.", buttons=[],
+            1, MAX_HYPOTHESES, START_HYPOTHESES, step=1, label="Ensemble size",
+            elem_id="hypotheses", info="More guesses; slower.", buttons=[],
         )  # fmt: skip
     return steps, hypotheses
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from diffpose.draw import SIDE_COLOURS, side_colours, side_of_edge
 from diffpose.geometry import Size, compose_affines, invert_affine
-from diffpose.poses import FloatArray, Track
+from diffpose.poses import FloatArray, Hypotheses, Track
+from diffpose.review.alternatives import Alternative, cluster
 from diffpose.skeleton import Skeleton
 
 Json = dict[str, Any]
@@ -88,6 +89,32 @@ def heat_view(heatmap: FloatArray, crop: FloatArray, *, crop_size: Size) -> Json
         "data": base64.b64encode(levels.tobytes()).decode("ascii"),
         "affine": to_video.ravel().tolist(),
     }
+
+
+def explanations_view(hypotheses: FloatArray, skeleton: Skeleton) -> str:
+    """What an ensemble says besides the usual pose, in words; empty for a single hypothesis.
+
+    Args:
+        hypotheses: (S, K, 2) of one frame.
+        skeleton: Their keypoints.
+    """
+    if len(hypotheses) < 2:
+        return ""
+    sampled = Hypotheses(0, hypotheses, np.ones(hypotheses.shape[:2], np.float32))
+    others = [
+        f"{alternative_words(other, skeleton)} {other.share:.0%}"
+        for other in cluster(sampled, skeleton)
+    ]
+    if not others:
+        return f"all {len(hypotheses)} agree"
+    return f"otherwise: {', '.join(others)}"
+
+
+def alternative_words(alternative: Alternative, skeleton: Skeleton) -> str:
+    """Where an alternative differs from the usual pose."""
+    if alternative.is_swap:
+        return "left and right exchanged"
+    return skeleton.keypoints[alternative.keypoints_changed[-1]].replace("_", " ")
 
 
 def ghosts_view(hypotheses: FloatArray) -> list[list[list[float] | None]]:

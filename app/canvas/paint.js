@@ -72,5 +72,10 @@ function showBadge() {
   if (E.on || isCorrected(S.frame) || held?.confirmed) {
     const placed = held?.marks.filter((mark) => mark & (MARK.corrected | MARK.outside)).length ?? 0;
     badge.textContent = [E.on ? `Frame ${S.frame + 1}` : '', suggestedPose() ? 'suggestion' : '', placed ? `${placed} corrected` : '', held?.confirmed ? 'confirmed \u2713' : ''].filter(Boolean).join(' \u00b7 ');
-  } else if (settings) badge.textContent = `${settings[0]} ${settings[0] === 1 ? 'step' : 'steps'} \u00d7 ${settings[1]} ${settings[1] === 1 ? 'sample' : 'samples'}${answer ? ` \u00b7 live, ${Math.round(answer.waited)} ms` : ''}`;
+  } else if (settings) {
+    const [steps, samples] = settings, parts = [`${steps} ${steps === 1 ? 'step' : 'steps'} \u00d7 ${samples} ${samples === 1 ? 'sample' : 'samples'}`];
+    if (answer) parts.push(`live, ${Math.round(answer.waited)} ms`);
+    if (answer?.explanations) parts.push(answer.explanations);
+    badge.textContent = parts.join(' \u00b7 ');
+  }
 }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from app.views import Json, ghosts_view, pose_rows
+from app.views import Json, alternative_words, ghosts_view, pose_rows
 from diffpose.poses import Origin
 from diffpose.review.alternatives import Alternative
 from diffpose.review.corrections import OCCLUDED, ReviewedTrack
@@ -89,12 +89,11 @@ def suggestion_view(suggestion: Suggestion, reviewed: ReviewedTrack) -> Json | N
 def alternative_view(alternative: Alternative, skeleton: Skeleton) -> Json:
     """Another pose, the keypoints that differ, how likely it is, and words for it."""
     changed = list(alternative.keypoints_changed)
-    names = [skeleton.keypoints[k].replace("_", " ") for k in changed]
     return {
         "pose": ghosts_view(alternative.keypoints[None])[0],
         "keypoints": changed,
         "share": round(alternative.share, 3),
-        "words": "left and right exchanged" if alternative.is_swap else names[-1],
+        "words": alternative_words(alternative, skeleton),
     }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from app import views
 from diffpose.geometry import apply_affine, crop_affine
 from diffpose.poses import Track
-from diffpose.skeleton import COCO17
+from diffpose.skeleton import COCO17, HALPE26
 
 
 def test_rows_keep_a_pose_to_a_hundredth_of_a_pixel() -> None:
@@ -58,3 +58,17 @@ def test_an_unknown_keypoint_of_a_hypothesis_is_null() -> None:
     ghosts = views.ghosts_view(np.array([[[1.0, 2.0], [np.nan, 3.0]]]))
 
     assert ghosts == [[[1.0, 2.0], None]]
+
+
+def test_an_ensemble_says_what_else_it_holds_possible() -> None:
+    right = [("right_" in name and "e" != name[6]) for name in HALPE26.keypoints]  # not the face
+    pose = np.stack([np.array(right) * 200, np.arange(26) // 2 * 20], axis=-1).astype(np.float32)
+    elsewhere = pose.copy()
+    elsewhere[HALPE26.keypoints.index("left_wrist")] += 300
+
+    assert views.explanations_view(pose[None], HALPE26) == ""
+    assert views.explanations_view(np.stack([pose] * 4), HALPE26) == "all 4 agree"
+    said = views.explanations_view(np.stack([pose, pose, pose, elsewhere]), HALPE26)
+    assert said == "otherwise: left wrist 25%"
+    exchanged = np.stack([pose, pose, pose[HALPE26.mirror]])
+    assert views.explanations_view(exchanged, HALPE26) == "otherwise: left and right exchanged 33%"
