@@ -61,7 +61,7 @@ def test_an_unknown_keypoint_of_a_hypothesis_is_null() -> None:
 
 
 def test_an_ensemble_says_what_else_it_holds_possible() -> None:
-    right = [("right_" in name and "e" != name[6]) for name in HALPE26.keypoints]  # not the face
+    right = [("right_" in name and name[6] != "e") for name in HALPE26.keypoints]  # not the face
     pose = np.stack([np.array(right) * 200, np.arange(26) // 2 * 20], axis=-1).astype(np.float32)
     elsewhere = pose.copy()
     elsewhere[HALPE26.keypoints.index("left_wrist")] += 300
