@@ -36,7 +36,7 @@ class Desk:
     """An open project as one page sees it.
 
     Every answer to something that may have changed the project carries its revision and the poses
-    that differ from those shown last. A page that holds another revision than it was told last,
+    that differ from those shown last. A page that holds another revision than the last answer said,
     because an answer was lost, gets everything.
 
     Args:
@@ -244,7 +244,7 @@ class Desk:
         return self.review.apply(from_dict(data), _revision(fields), tab=self.tab)
 
     def _differences(self, seen: int | None) -> Json:
-        revision = self.store.revision  # first: what comes after it is told again
+        revision = self.store.revision  # first: what comes after it is said again
         whole = seen != self._told
         changes = []
         for track_id in self.review.track_ids:

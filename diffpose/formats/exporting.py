@@ -44,7 +44,7 @@ class ExportSettings:
         queue: Frames to look at, the most urgent first, for SLEAP's suggestions.
         video: The video of the poses, for the overlay.
         blurred: People whose heads the overlay hides.
-        progress: Told how far the overlay is.
+        progress: Called with how far the overlay is.
         cancelled: Asked before every frame of the overlay; true stops.
     """
 
@@ -191,7 +191,7 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
         "CVAT for video 1.1", ".xml", lambda p, s, i, o, e: write_cvat(p, s, i, o),
         "times, uncertainty, a hundredth of a pixel", making_beside=False,
     ),
-    # To be watched and passed on: nothing lies beside it.
+    # To be watched and passed on: nothing lies next to it.
     "overlay": ExportFormat(
         "Video with the poses drawn on it (MP4)", ".mp4", _write_overlay, "the numbers",
         values_beside=False, making_beside=False,

@@ -23,7 +23,7 @@ class Run:
         video_id: Of the track.
         boxes: The person's boxes.
         provenance: How the poses are made.
-        anew: Whether later frames lose the poses they had at once, not when the run is finished.
+        from_scratch: Whether later frames lose the poses they had at once, not when the run is finished.
 
     Attributes:
         count: Poses found so far.
@@ -38,12 +38,12 @@ class Run:
         video_id: str,
         boxes: Track | None = None,
         provenance: Provenance | None = None,
-        anew: bool = False,
+        from_scratch: bool = False,
     ) -> None:
         self.count = 0
         self._store, self._old = store, old
         self._video_id, self._boxes, self._provenance = video_id, boxes, provenance
-        self._stands_alone = anew or old is None
+        self._stands_alone = from_scratch or old is None
         self._seen = seen
         self._revision: int | None = None
         self._last = -1

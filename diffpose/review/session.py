@@ -324,7 +324,7 @@ class ReviewSession:
         video_id: str,
         boxes: Track | None = None,
         provenance: Provenance | None = None,
-        anew: bool = False,
+        from_scratch: bool = False,
     ) -> Run:
         """A run whose poses go under the corrections part by part; see `Run` for the arguments."""
         with self._lock:
@@ -332,7 +332,7 @@ class ReviewSession:
             old = self._load(track_id) if track_id in self.track_ids else None
             return Run(
                 self.store, old, self._loaded, video_id=video_id, boxes=boxes,
-                provenance=provenance, anew=anew,
+                provenance=provenance, from_scratch=from_scratch,
             )  # fmt: skip
 
     @contextmanager

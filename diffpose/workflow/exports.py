@@ -87,7 +87,7 @@ def export(
         metres_per_px: Scale, for TRC and C3D.
         video: The video of the poses, for the overlay.
         blur_faces: Hide the heads of all people in the overlay, also of those who are not drawn.
-        progress: Told how far the overlay is.
+        progress: Called with how far the overlay is.
         cancelled: Asked before every frame of the overlay.
 
     Returns:

@@ -36,9 +36,9 @@ def test_log_in_look_find_download_and_log_out(page: Any, clip_path: Path, tmp_p
         assert shown_barcode(page) == 0
         find_poses(page)
         with page.expect_download() as started:
-            page.click("#export-csv")
-        started.value.save_as(tmp_path / "poses.csv")
-        assert len(read_csv(tmp_path / "poses.csv")[0].frames) == NUM_FRAMES
+            page.click("#export-go")
+        started.value.save_as(tmp_path / "poses.json")
+        assert len(read_native(tmp_path / "poses.json").sequences[0].frames) == NUM_FRAMES
 
         # An injected handler is what the policy is for.
         page.evaluate(

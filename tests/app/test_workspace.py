@@ -57,7 +57,7 @@ def test_addresses_of_files_do_not_hold_the_session(workspace: Workspace) -> Non
     assert session.clip is not None
 
     shown = session.view(workspace.estimator.skeleton)
-    addresses = json.dumps([shown["clip"], shown["tracks"], shown["poses"]])
+    addresses = json.dumps([shown["clip"], shown["tracks"]])
 
     assert session.session_id not in addresses
     assert session.session_id not in str(session.folder)

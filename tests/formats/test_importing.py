@@ -17,7 +17,7 @@ from tests.formats.made_poses import PROVENANCE, sequence, video
 VIDEO = video(9)
 WRITTEN = {
     "json": ("json", "o.json"), "csv": ("csv", "o.csv"), "parquet": ("parquet", "o.parquet"),
-    "coco": ("coco", "o.json"), "dlc-csv": ("dlc", "o.csv"), "dlc-h5": ("dlc", "o.h5"),
+    "coco-annotations": ("coco", "o.json"), "dlc-csv": ("dlc", "o.csv"), "dlc-h5": ("dlc", "o.h5"),
     "sleap": ("sleap", "o.slp"),
 }  # fmt: skip
 
@@ -66,7 +66,7 @@ def test_corrections_come_back_as_corrections(tmp_path, name):
 
 
 def test_confidence_and_size_of_the_uncertainty_come_back_from_coco(tmp_path):
-    export_sequences("coco", tmp_path / "o.json", people(), VIDEO, PROVENANCE)
+    export_sequences("coco-annotations", tmp_path / "o.json", people(), VIDEO, PROVENANCE)
 
     first, _ = import_poses(tmp_path / "o.json", info=VIDEO, skeleton=COCO17).poses.sequences
 
