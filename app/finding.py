@@ -125,12 +125,12 @@ def _stream(
     )  # fmt: skip
     for chunk in workspace.line.take_turns(chunks, **in_line(session)):
         if found.run is None:
-            anew, found.note = unsaved.list_project(workspace, session, clip)
+            from_scratch, found.note = unsaved.list_project(workspace, session, clip)
             desk = session.require_desk()
             desk.renewed = True
             found.run = desk.review.start_run(
                 person, video_id=clip.info.video_id, boxes=clip.tracks[person],
-                provenance=provenance, anew=anew,
+                provenance=provenance, from_scratch=from_scratch,
             )  # fmt: skip
         found.run.add(_sequence(chunk, person, workspace))
     if found.run is not None:

@@ -21,8 +21,7 @@ from app.screen import LAYERS, Parts, Screen
 from app.settings import MAX_HYPOTHESES, MAX_STEPS, Settings
 from app.theme import CSS, make_theme
 from app.timeline.component import copy_plotly, timeline
-from app.workspace import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Workspace
-from diffpose.review.library import SUFFIX
+from app.workspace import Workspace
 from diffpose.skeleton import Skeleton
 
 TITLE = "DiffPose"
@@ -173,10 +172,8 @@ def _video_choice(examples: list[str]) -> tuple[gr.Radio, gr.UploadButton]:
         examples, label="Example", value=examples[0] if examples else None,
         visible=bool(examples), elem_id="example",
     )  # fmt: skip
-    upload = gr.UploadButton(
-        "Upload a video", elem_id="upload", size="md",
-        file_types=[*VIDEO_SUFFIXES, *PICTURE_SUFFIXES, SUFFIX],
-    )  # fmt: skip
+    # Any name: the content decides, as it does for the command line.
+    upload = gr.UploadButton("Upload a video", elem_id="upload", size="md")
     return example, upload
 
 

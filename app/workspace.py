@@ -40,9 +40,6 @@ MOST_FILES = 20_000
 _DAY_S = 86400.0
 _OWNER = re.compile(r"[0-9a-f]{24}|nobody")  # see `app.screen.Screen.on_load`
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi")
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-
 
 def load_embedded_estimator(settings: Settings) -> PoseEstimator:
     """The pose model of the settings; torch is loaded here and not before."""

@@ -23,7 +23,8 @@ class Run:
         video_id: Of the track.
         boxes: The person's boxes.
         provenance: How the poses are made.
-        from_scratch: Whether later frames lose the poses they had at once, not when the run is finished.
+        from_scratch: Whether later frames lose the poses they had at once, not when the run is
+            finished.
 
     Attributes:
         count: Poses found so far.

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from diffpose.errors import InputError, VideoError
 from diffpose.poses import VideoInfo
+from diffpose.video.animation import animation_frames, is_animation
 from diffpose.video.display import Display
 from diffpose.video.index import (
     FrameIndex,
@@ -314,6 +315,9 @@ def _decode_from(
     path: Path, index: FrameIndex, entry: int | None, refused: set[int | None]
 ) -> Generator[tuple[int, VideoFrame]]:
     """Frames with their numbers, from a key frame on, or from the file's start."""
+    if is_animation(path):
+        yield from enumerate(islice(animation_frames(path), len(index)))
+        return
     with open_stream(path, threads=index.is_sound) as (container, stream):
         if entry is None:
             packets = read_packets(container, stream, shown_at=index.shown_at)

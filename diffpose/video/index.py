@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from diffpose.errors import VideoError
 from diffpose.poses import FloatArray
+from diffpose.video.animation import animation_frames, animation_times, is_animation
 from diffpose.video.display import Display
 from diffpose.video.light import is_hdr
 from diffpose.video.losses import losses
@@ -192,6 +193,8 @@ def read_index(path: Path, *, most_frames: int | None = None) -> FrameIndex:
     Raises:
         VideoError: The file is missing, is no video, or not one frame of it can be decoded.
     """
+    if is_animation(path):
+        return _index_of_animation(path, most_frames)
     packets = scan_packets(path, most_frames or MOST_FRAMES)
     height, width = packets.stream_size
     check_size(*packets.shown_size, path.name)
@@ -205,6 +208,26 @@ def read_index(path: Path, *, most_frames: int | None = None) -> FrameIndex:
         words = f"Only the first {len(index):,} frames of the file are read; it has more."
         index = replace(index, warnings=(*index.warnings, words))
     return index
+
+
+def _index_of_animation(path: Path, most_frames: int | None) -> FrameIndex:
+    times_s, size = animation_times(path)
+    check_size(*size, path.name)
+    found = sum(1 for _ in animation_frames(path))
+    if not found:
+        raise VideoError(
+            f"Expected an animated picture that can be read, got damaged data in {path.name}; copy "
+            "it again."
+        )
+    missing = len(times_s) - found
+    words = f"{missing} of {len(times_s)} frames could not be read."
+    return FrameIndex(
+        times_s=times_s[: min(found, most_frames or found)],
+        ticks=None,
+        entries=np.zeros(0, np.int64),
+        size=size,
+        warnings=(words,) if missing > 0 else (),
+    )
 
 
 def index_like(
@@ -222,7 +245,7 @@ def index_like(
         VideoError: The file has changed since.
     """
     index, count = None, len(times_s)
-    if sound:
+    if sound and not is_animation(path):
         packets = scan_packets(path, count)
         is_plain = not packets.suspicious and len(packets.ticks) == count
         if is_plain and not (packets.may_lack_order and _is_reordered(path)):

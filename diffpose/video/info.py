@@ -139,13 +139,18 @@ def probe_plainly(path: str, most_frames: int | None, capture_fps: float | None)
 
 
 def _probe_folder(folder: Path) -> VideoInfo:
-    pictures = list_pictures(folder)
+    pictures, others = list_pictures(folder)
     if not pictures:
         raise VideoError(
-            f"Expected JPEG, PNG, WebP or BMP pictures in the folder {folder.name}, got none; "
-            "choose another folder, or a video file itself."
+            f"Expected JPEG, PNG, WebP, HEIC, AVIF or BMP pictures in the folder {folder.name}, "
+            "got none; choose another folder, or a video file itself."
         )
-    return _probe_pictures(folder, pictures)
+    info = _probe_pictures(folder, pictures)
+    if not others:
+        return info
+    names = _enumerate([file.name for file in others])
+    count = "1 file is" if len(others) == 1 else f"{len(others)} files are"
+    return replace(info, notes=(f"{count} left out, being no still pictures: {names}.",))
 
 
 def _probe_pictures(path: Path, pictures: list[Path]) -> VideoInfo:
@@ -169,15 +174,25 @@ def _probe_pictures(path: Path, pictures: list[Path]) -> VideoInfo:
         width=max(width for _, width in sizes),
         height=max(height for height, _ in sizes),
         times_s=np.arange(len(kept), dtype=np.float64),
-        warnings=tuple(_picture_losses([name for name, _ in errors], cut, len(pictures))),
+        warnings=tuple(
+            _picture_losses(
+                [name for name, _ in errors],
+                str(errors[0][1]) if errors else "",
+                cut,
+                len(pictures),
+            )
+        ),
         names=tuple(picture.name for picture in kept),
     )
 
 
-def _picture_losses(unread: list[str], cut: list[str], count: int) -> list[str]:
+def _picture_losses(unread: list[str], why: str, cut: list[str], count: int) -> list[str]:
     said = []
     if unread:
-        said.append(f"{len(unread)} of {count} pictures could not be read: {_enumerate(unread)}.")
+        said.append(
+            f"{len(unread)} of {count} pictures could not be read and are left out: "
+            f"{_enumerate(unread)}. The first: {why}"
+        )
     if cut:
         said.append(f"Cut off, so that a part of the picture is missing: {_enumerate(cut)}.")
     return said

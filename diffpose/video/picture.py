@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffpose.errors import VideoError
+from diffpose.video.animation import is_animated_webp
+from diffpose.video.heif import decode_heif, is_heif, read_layout
 
+_MOST_PNG_HEADER = 2**16
 MAX_SIDE = 8192
 MAX_PIXELS = 40_000_000
 
@@ -35,13 +38,23 @@ def check_size(height: int, width: int, name: str) -> None:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the content of a file is a JPEG, PNG, WebP or BMP, whatever its name says."""
+    """Whether the content of a file is one still picture, whatever its name says.
+
+    Animated PNG and WebP pictures are videos, as GIF is.
+    """
     with path.open("rb") as file:
-        return picture_kind(file.read(32)) is not None
+        head = file.read(_MOST_PNG_HEADER)
+    kind = picture_kind(head[:32])
+    if kind == "webp":
+        return not is_animated_webp(head[:32])
+    # An animation says so before its first picture.
+    return kind is not None and not (kind == "png" and b"acTL" in head.partition(b"IDAT")[0])
 
 
 def picture_kind(head: bytes) -> str | None:
-    """The format of a picture from its first 32 bytes: jpeg, png, webp, bmp or None."""
+    """The format of a picture from its first 32 bytes: jpeg, png, webp, heif, bmp or None."""
+    if is_heif(head):
+        return "heif"
     if head.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -79,10 +92,12 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
     size = picture_size(data)
     if size is None:
         raise VideoError(
-            f"Expected a JPEG, PNG, WebP or BMP picture, got other content in {name}; "
-            "save it again in one of these formats."
+            f"Expected a JPEG, PNG, WebP, HEIC, AVIF or BMP picture, got other content in {name}, "
+            "or one made in an unknown way; save it as JPEG."
         )
     check_size(*size, name)
+    if picture_kind(data[:32]) == "heif":
+        return decode_heif(data, name)
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
@@ -95,8 +110,14 @@ def decode_picture(data: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
-    """(height, width) as the header of a picture states them; None if there is no such header."""
+    """(height, width) as the header of a picture states them; None if there is no such header.
+
+    EXIF is not looked at: it may exchange them.
+    """
     kind = picture_kind(data[:32])
+    if kind == "heif":
+        layout = read_layout(data)
+        return layout.upright_size if layout is not None else None
     if kind == "png" and len(data) >= 24:
         return int.from_bytes(data[20:24]), int.from_bytes(data[16:20])
     if kind == "jpeg":
@@ -128,10 +149,14 @@ def is_cut_off(data: bytes) -> bool:
     return kind == "bmp" and _little(data, 2, 4) > len(data)
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order: 2.jpg before 10.jpg."""
+def list_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The pictures of a folder in natural order, 2.jpg before 10.jpg, and its other files."""
     files = (file for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
-    return sorted((file for file in files if is_picture(file)), key=_natural)
+    pictures: list[Path] = []
+    others: list[Path] = []
+    for file in sorted(files, key=_natural):
+        (pictures if is_picture(file) else others).append(file)
+    return pictures, others
 
 
 def _natural(file: Path) -> list[Any]:

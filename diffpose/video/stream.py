@@ -21,7 +21,7 @@ from diffpose.video.picture import MAX_PIXELS, check_size
 # Named, so that a playlist or a script among the uploads cannot make the reader open other files
 # or the network. The audio formats are here only so that FFmpeg says what is wrong with them.
 _FORMATS = (
-    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,ivf,nut,mxf,dv,"
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,ivf,nut,mxf,dv,"
     "h264,hevc,m4v,obu,wtv,yuv4mpegpipe,mp3,wav,flac,aac"
 )
 _OPEN_OPTIONS = {
@@ -228,5 +228,5 @@ def _why_not(path: Path) -> str:
         return f"Expected a video or picture, got text in {path.name}; choose another file."
     return (
         f"Expected a video or picture, got content of no known format in {path.name}; "
-        "choose an MP4, MOV, MKV, WebM, AVI, JPEG or PNG file, or copy it again."
+        "choose an MP4, MOV, MKV, WebM, AVI, JPEG, PNG or HEIC file, or copy it again."
     )

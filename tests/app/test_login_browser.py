@@ -9,7 +9,7 @@ import pytest
 
 from app.logins import hash_password
 from app.settings import Settings
-from diffpose.formats.table import read_csv
+from diffpose.formats.native import read_native
 from tests.app.figures import NUM_FRAMES, serving
 from tests.app.test_browser import find_poses, open_example, shown_barcode
 

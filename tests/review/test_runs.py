@@ -106,7 +106,7 @@ def test_a_finished_run_is_nobody_elses(session):
 
 
 def test_a_run_begun_anew_shows_nothing_from_before(session):
-    start(session, anew=True).add(some(predictions(seed=1), slice(0, 2)))
+    start(session, from_scratch=True).add(some(predictions(seed=1), slice(0, 2)))
 
     assert session.store.predictions(0).frames.tolist() == [FIRST, FIRST + 1]
 
