@@ -2,18 +2,18 @@
 // an answer counts only if it carries the sequence number of the wish that is still the newest.
 
 function createLive(resample, onAnswer) {
-  let sequence = 0, desired = null, flying = null, answer = null, timer = 0;
+  let sequence = 0, epoch = 0, desired = null, flying = null, answer = null, timer = 0;
 
   const keyOf = (w) => [w.clip, w.boxes, w.track, w.frame, w.steps, w.hypotheses, w.keypoint].join('/');
 
   async function send() {
     if (flying || !desired || answer?.key === desired.key) return;
     const sent = flying = { ...desired, sequence: ++sequence };
-    const started = performance.now();
+    const started = performance.now(), of = epoch;
     const reply = (await Promise.resolve(resample(sent)).catch(() => null))
       ?? { ok: false, sequence: sent.sequence, error: 'The server did not answer; try again.' };
     flying = null;
-    if (desired?.key === sent.key && reply.sequence === sent.sequence) {
+    if (of === epoch && desired?.key === sent.key && reply.sequence === sent.sequence) {
       answer = { ...reply, key: sent.key, waited: performance.now() - started };
       onAnswer(answer);
     }
@@ -31,7 +31,7 @@ function createLive(resample, onAnswer) {
     },
     answerFor: (track, frame, steps, hypotheses) => (answer?.ok && answer.track === track
       && answer.frame === frame && answer.steps === steps && answer.hypotheses === hypotheses ? answer : null),
-    forget() { answer = null; desired = null; },
+    forget() { answer = null; desired = null; epoch++; }, // also what is on its way
     get idle() { return !flying && (!desired || answer?.key === desired.key); },
     get answer() { return answer; },
   };
