@@ -38,7 +38,7 @@ async function onView() {
   if (!S.clip) return;
   if (view.clip) { S.clip.ready = view.clip.ready; store.setReady(view.clip.ready); }
   if (view.person !== S.person) { S.person = view.person; live.forget(); tellPoses(); tellMarks(); }
-  if (S.busy && !view.job.running) later('queue', 300, refreshQueue);
+  if (S.busy && !view.job.running) { live.forget(); later('queue', 300, refreshQueue); } // other poses, another model
   S.busy = view.job.running;
   if (S.busy && E.on) setEdit(false);
   if (E.due && !S.busy) refreshQueue();
@@ -183,7 +183,7 @@ function wish() {
 
 function onLiveAnswer(answer) {
   if (answer.ok && answer.heat) keepHeat(answer);
-  if (!answer.ok) { $('.dp-words').textContent = answer.error; $('.dp-status').dataset.kind = 'error'; }
+  if (!answer.ok && !S.busy) { $('.dp-words').textContent = answer.error; $('.dp-status').dataset.kind = 'error'; }
   S.readings++;
   paint();
 }
