@@ -101,20 +101,34 @@ def explanations_view(hypotheses: FloatArray, skeleton: Skeleton) -> str:
     if len(hypotheses) < 2:
         return ""
     sampled = Hypotheses(0, hypotheses, np.ones(hypotheses.shape[:2], np.float32))
-    others = [
-        f"{alternative_words(other, skeleton)} {other.share:.0%}"
-        for other in cluster(sampled, skeleton)
-    ]
-    if not others:
+    shares: dict[str, float] = {}
+    for other in cluster(sampled, skeleton):
+        words = alternative_words(other, skeleton)
+        shares[words] = shares.get(words, 0.0) + other.share
+    if not shares:
         return f"all {len(hypotheses)} agree"
-    return f"otherwise: {', '.join(others)}"
+    return "otherwise: " + ", ".join(f"{words} {share:.0%}" for words, share in shares.items())
+
+
+_PARTS = (  # the first that has a keypoint of the alternative names it
+    ("leg", ("hip", "knee")),
+    ("foot", ("ankle", "heel", "toe")),
+    ("arm", ("shoulder", "elbow")),
+    ("hand", ("wrist",)),
+)
 
 
 def alternative_words(alternative: Alternative, skeleton: Skeleton) -> str:
-    """Where an alternative differs from the usual pose."""
+    """Which part of the body lies elsewhere in an alternative."""
     if alternative.is_swap:
         return "left and right exchanged"
-    return skeleton.keypoints[alternative.keypoints_changed[-1]].replace("_", " ")
+    names = [skeleton.keypoints[k] for k in alternative.keypoints_changed]
+    for part, words in _PARTS:
+        for name in names:
+            side, _, rest = name.partition("_")
+            if rest and any(word in rest for word in words):
+                return f"{side} {part}"
+    return "head and trunk"
 
 
 def ghosts_view(hypotheses: FloatArray) -> list[list[list[float] | None]]:

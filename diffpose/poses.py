@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from diffpose.skeleton import Skeleton
 
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
+
+
+_BY_ROW = ("frames", "keypoints", "confidence", "covariance", "origin")
 
 
 class Origin(IntEnum):
@@ -238,6 +241,11 @@ class PoseSequence(_Record):
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def rows(self, chosen: slice | NDArray[np.bool_] | IntArray) -> PoseSequence:
+        """The poses of some rows."""
+        parts: dict[str, Any] = {name: getattr(self, name)[chosen] for name in _BY_ROW}
+        return replace(self, **parts)
 
     @property
     def radius(self) -> NDArray[np.float32]:

@@ -71,13 +71,16 @@ function drawTruth(ctx, at, skeleton, pose) {
 }
 
 function drawGhosts(ctx, at, skeleton, ghosts) {
-  const alpha = Math.max(0.1, Math.min(0.4, 2.5 / ghosts.length));
-  for (const ghost of ghosts) {
-    for (const edge of skeleton.edges) {
-      const a = ghost[edge[0]], b = ghost[edge[1]];
-      if (!a || !b) continue;
-      ctx.globalAlpha = alpha; ctx.strokeStyle = '#fff'; ctx.lineWidth = 1.25;
-      ctx.beginPath(); ctx.moveTo(...at(a[0], a[1])); ctx.lineTo(...at(b[0], b[1])); ctx.stroke();
+  ctx.globalAlpha = Math.max(0.25, Math.min(0.7, 4 / ghosts.length));
+  ctx.lineCap = 'round';
+  for (const [style, width] of [['#000', 3], ['#fff', 1.4]]) {
+    ctx.strokeStyle = style; ctx.lineWidth = width;
+    for (const ghost of ghosts) {
+      for (const [from, to] of skeleton.edges) {
+        const a = ghost[from], b = ghost[to];
+        if (!a || !b) continue;
+        ctx.beginPath(); ctx.moveTo(...at(a[0], a[1])); ctx.lineTo(...at(b[0], b[1])); ctx.stroke();
+      }
     }
   }
   ctx.globalAlpha = 1;

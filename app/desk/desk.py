@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -125,9 +124,7 @@ class Desk:
         if track_id not in self.review.track_ids:
             return
         poses, made = self.store.predictions(track_id), self.store.provenance(track_id)
-        rows = ~np.isin(poses.frames, list(frames))
-        names = ("frames", "keypoints", "confidence", "covariance", "origin")
-        kept = replace(poses, **{name: getattr(poses, name)[rows] for name in names})
+        kept = poses.rows(~np.isin(poses.frames, list(frames)))
         self.renewed = True
         self.review.replace_predictions(kept, boxes=boxes, provenance=made)
 

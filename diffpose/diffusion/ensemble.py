@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from diffpose import heatmap
@@ -46,7 +47,12 @@ class EnsemblePose:
 
 
 def combine(
-    heatmaps: Tensor, *, stride: float, sigma: float, mean: Tensor | None = None
+    heatmaps: Tensor,
+    *,
+    stride: float,
+    sigma: float,
+    mean: Tensor | None = None,
+    readings: Tensor | None = None,
 ) -> EnsemblePose:
     """The highest point of the mean heatmap, and both kinds of spread about it.
 
@@ -59,10 +65,14 @@ def combine(
         sigma: Of the Gaussian that heatmaps are drawn with, cells.
         mean: (B, K, h, w), an estimate of the mean heatmap with less noise than the average of
             ``heatmaps``; None takes the average.
+        readings: (B, K, 2) crop pixels of keypoints that are not read at the highest point, NaN
+            elsewhere. The spread is about them.
     """
     if mean is None:
         mean = heatmaps.mean(dim=1)
     keypoints, peaks = heatmap.decode(mean, stride=stride)
+    if readings is not None:
+        keypoints = torch.where(torch.isfinite(readings), readings, keypoints)
     hypotheses, _ = heatmap.decode(heatmaps, stride=stride)
     covariance = heatmap.spread(mean, keypoints, stride=stride, sigma=sigma)
     return EnsemblePose(keypoints, peaks.clamp(0, 1), covariance, hypotheses, mean)

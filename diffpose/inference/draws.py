@@ -1,4 +1,4 @@
-"""Hypotheses of a window: whole poses drawn from the mean heatmap through the coupling."""
+"""What the coupling makes of a window's mean heatmap: whole poses, and where the feet are."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from diffpose import heatmap
 from diffpose.diffusion.joint import deciding_order, draw_poses, hypothesis_uniforms
-from diffpose.model.coupling import STRIDE, Evidence, KeypointCoupling, pool
+from diffpose.model.coupling import POOL, STRIDE, Evidence, KeypointCoupling, pool
+from diffpose.skeleton import Skeleton
 
+_FEET = ("heel", "toe")
 _ROWS_AT_ONCE = 64  # windows x hypotheses: bounds the memory
 
 
@@ -64,3 +68,36 @@ def _given(
 ) -> tuple[Tensor, Tensor]:
     logits, outside = coupling(points, evidence, asked)
     return logits, outside
+
+
+@torch.inference_mode()
+def read_feet(
+    coupling: KeypointCoupling, probability: Tensor, skeleton: Skeleton, placed: Tensor | None
+) -> Tensor:
+    """Positions of heels and toes given the rest of the pose, (B, K, 2) crop pixels, NaN elsewhere.
+
+    In the picture two feet look alike: by itself a toe is often put at the other foot.
+
+    Args:
+        coupling: Of the network.
+        probability: (B, K, h, w) of every cell of the heatmaps.
+        skeleton: Of the K keypoints.
+        placed: (B, K, 2) crop pixels of keypoints that are known, NaN elsewhere.
+    """
+    points, _ = heatmap.decode(probability, stride=STRIDE / POOL)
+    readings = torch.full_like(points, torch.nan)
+    feet = [k for k, name in enumerate(skeleton.keypoints) if name.endswith(_FEET)]
+    if not feet:
+        return readings
+    outside = 1 - probability.sum(dim=(-2, -1)) > 0.5
+    given = torch.where(outside[..., None], torch.nan, points)
+    given[:, feet] = torch.nan
+    if placed is not None:
+        given = torch.where(torch.isfinite(placed), placed, given)
+    evidence = coupling.evidence(pool(probability))
+    asked = torch.tensor(feet, device=points.device).expand(len(points), -1)
+    logits, _ = coupling(given, evidence, asked)
+    gain = F.interpolate(logits - evidence.cells[:, feet], scale_factor=POOL, mode="bilinear")
+    likely = probability[:, feet] * (gain - gain.amax(dim=(-2, -1), keepdim=True)).exp()
+    readings[:, feet] = heatmap.decode(likely, stride=STRIDE / POOL)[0]
+    return readings

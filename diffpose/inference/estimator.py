@@ -28,7 +28,7 @@ from diffpose.evaluation.calibration import IDENTITY, Calibration
 from diffpose.evaluation.statements import Predictions
 from diffpose.folding import native_bf16
 from diffpose.geometry import apply_affine, apply_affine_covariance, invert_affine
-from diffpose.inference.draws import draw_hypotheses
+from diffpose.inference.draws import draw_hypotheses, read_feet
 from diffpose.inference.mirror import BothSides, mirrored_rows, through_the_mirror
 from diffpose.model.config import preset
 from diffpose.model.decoder import Features
@@ -294,7 +294,7 @@ class Estimator:
         def assemble(x_0: Tensor, done: int) -> PoseBatch:
             heatmaps = self._heatmaps(x_0, hypotheses)
             mean = total / sum(weights[:done])
-            return self._assemble(heatmaps[:, :wanted], mean, affines, done)
+            return self._assemble(heatmaps[:, :wanted], mean, affines, done, placed)
 
         with self._turn:
             x_0 = sample_ddim(
@@ -335,10 +335,19 @@ class Estimator:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     def _assemble(
-        self, heatmaps: Tensor, mean: Tensor, affines: NDArray[np.float64], steps: int
+        self,
+        heatmaps: Tensor,
+        mean: Tensor,
+        affines: NDArray[np.float64],
+        steps: int,
+        placed: Tensor | None,
     ) -> PoseBatch:
-        hypotheses = heatmaps.shape[1]
-        pose = combine(heatmaps, stride=STRIDE, sigma=self.config.sigma, mean=mean)
+        hypotheses, readings = heatmaps.shape[1], None
+        if self._coupling is not None:
+            probability = mean / heatmap.mass(self.config.sigma)
+            readings = read_feet(self._coupling, probability, self.skeleton, placed)
+        sigma = self.config.sigma
+        pose = combine(heatmaps, stride=STRIDE, sigma=sigma, mean=mean, readings=readings)
         to_video = [invert_affine(affine) for affine in np.asarray(affines, dtype=np.float64)]
 
         spreads = zip(to_video, pose.covariance.cpu().numpy(), strict=True)

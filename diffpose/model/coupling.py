@@ -13,7 +13,7 @@ from diffpose import heatmap
 from diffpose.model.strl import TransformerLayer
 
 STRIDE = 8  # crop pixels a cell: which of several places is asked here, not where exactly
-_POOL = 2  # cells of a heatmap along such a cell
+POOL = 2  # cells of a heatmap along such a cell
 _COARSE = 2  # such cells along a cell of the correction
 _FREQUENCIES = (12, 9)  # of the cosine transform that summarises where a keypoint may be
 _FLOOR = 1e-6  # probability: what lies below says nothing more
@@ -46,7 +46,7 @@ class Evidence:
 
 def pool(probability: Tensor) -> Tensor:
     """Probability of the heatmap's cells (..., h, w) to that of the cells of `STRIDE`."""
-    return F.avg_pool2d(probability, _POOL) * _POOL**2
+    return F.avg_pool2d(probability, POOL) * POOL**2
 
 
 class KeypointCoupling(nn.Module):
@@ -84,7 +84,7 @@ class KeypointCoupling(nn.Module):
         rank: int = 32,
     ) -> None:
         super().__init__()
-        self.size = (size[0] // _POOL, size[1] // _POOL)
+        self.size = (size[0] // POOL, size[1] // POOL)
         height, columns = self.size
         self.register_buffer("cosines_y", _cosines(height, _FREQUENCIES[0]), persistent=False)
         self.register_buffer("cosines_x", _cosines(columns, _FREQUENCIES[1]), persistent=False)

@@ -270,16 +270,13 @@ def _continued(newer: PoseSequence, older: PoseSequence) -> PoseSequence:
     """The newer poses, and after the last of them the older ones."""
     if newer.skeleton != older.skeleton:
         return newer
-    later = older.frames > (newer.frames[-1] if len(newer) else -1)
-
-    def joined(name: str) -> Any:
-        return np.concatenate([getattr(newer, name), getattr(older, name)[later]])
-
-    return replace(
-        newer,
-        frames=joined("frames"),
-        keypoints=joined("keypoints"),
-        confidence=joined("confidence"),
-        covariance=joined("covariance"),
-        origin=joined("origin"),
+    later = older.rows(older.frames > (newer.frames[-1] if len(newer) else -1))
+    return PoseSequence(
+        newer.skeleton,
+        newer.track_id,
+        np.concatenate([newer.frames, later.frames]),
+        np.concatenate([newer.keypoints, later.keypoints]),
+        np.concatenate([newer.confidence, later.confidence]),
+        np.concatenate([newer.covariance, later.covariance]),
+        np.concatenate([newer.origin, later.origin]),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from diffpose.poses import PoseSequence, Provenance, Track
 from diffpose.review.store import Store
 from diffpose.review.tracks import LoadedTrack, carried_over
@@ -71,7 +69,7 @@ class Run:
             else:
                 store.extend_predictions(fitted, revision)
         self._revision, self._last, self.count = revision, until, self.count + len(part)
-        self._nothing = self._nothing or _without_frames(part)
+        self._nothing = part.rows(slice(0))
 
     def finish(self) -> None:
         """Say that all poses are there: frames without a new one lose theirs, unless confirmed."""
@@ -90,8 +88,3 @@ class Run:
         self._old.extend(self._store.events(after=self._seen, track_id=part.track_id))
         self._seen = now
         return carried_over(part, self._old, after=self._last, until=until)
-
-
-def _without_frames(part: PoseSequence) -> PoseSequence:
-    names = ("frames", "keypoints", "confidence", "covariance", "origin")
-    return replace(part, **{name: getattr(part, name)[:0] for name in names})

@@ -119,7 +119,7 @@ def test_a_suggestion_and_an_alternative_are_shown_and_taken(
 
     assert taken["changes"][0]["frames"] == shown["frames"] == [3, 4, 5, 6, 7]
     (other,) = ask(figures, session, "alternatives", track=0, frame=9)["alternatives"]
-    assert (other["words"], other["share"]) == ("left ankle", 0.25)
+    assert (other["words"], other["share"]) == ("left foot", 0.25)
     where = {"revision": taken["revision"]}
     reply = ask(figures, session, "take", track=0, frame=9, number=0, **where)
     assert reply["changes"][0]["marks"][0][ANKLE] == views.CORRECTED

@@ -69,6 +69,6 @@ def test_an_ensemble_says_what_else_it_holds_possible() -> None:
     assert views.explanations_view(pose[None], HALPE26) == ""
     assert views.explanations_view(np.stack([pose] * 4), HALPE26) == "all 4 agree"
     said = views.explanations_view(np.stack([pose, pose, pose, elsewhere]), HALPE26)
-    assert said == "otherwise: left wrist 25%"
+    assert said == "otherwise: left hand 25%"
     exchanged = np.stack([pose, pose, pose[HALPE26.mirror]])
     assert views.explanations_view(exchanged, HALPE26) == "otherwise: left and right exchanged 33%"

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from diffpose import heatmap
+from diffpose.inference.draws import read_feet
 from diffpose.inference.estimator import Estimator
+from diffpose.model.coupling import Evidence, KeypointCoupling
 from diffpose.model.network import DiffPose
 from diffpose.poses import SamplingConfig
+from diffpose.skeleton import HALPE26
 from tests.tiny import TINY
 
 AFFINES = np.tile(np.eye(2, 3), (2, 1, 1))
@@ -74,3 +78,59 @@ def test_hypotheses_lie_in_the_crop(estimator, features):
     assert np.isfinite(drawn).all()
     assert drawn.min() >= -0.5
     assert drawn.max() <= 63.5
+
+
+class NearTheAnkle(KeypointCoupling):
+    """A coupling that holds a foot to be where its decided ankle is."""
+
+    def __init__(self):
+        super().__init__(len(HALPE26), (64, 48))
+
+    def evidence(self, pooled):
+        return Evidence(pooled.clamp(min=1e-6).log(), torch.zeros(pooled.shape[:2]), pooled, pooled)
+
+    def forward(self, points, evidence, asked=None):
+        cells = evidence.cells[:, asked[0]]
+        side = [HALPE26.keypoints[k].partition("_")[0] for k in asked[0]]
+        ankles = points[:, [HALPE26.keypoints.index(f"{name}_ankle") for name in side]]
+        gain = heatmap.encode(ankles, size=cells.shape[-2:], stride=8, sigma=5.0)
+        return cells + 2 * gain, torch.zeros(asked.shape)
+
+
+def maps_with(places):
+    """Probabilities (1, K, 64, 48), in equal parts at each keypoint's places (crop pixels)."""
+    maps = torch.zeros(1, len(HALPE26), 64, 48)
+    for k, points in places.items():
+        spots = heatmap.encode(torch.tensor(points), size=(64, 48), stride=4, sigma=1.25)
+        maps[0, k] = spots.sum(dim=0) / spots.sum()
+    return maps
+
+
+def test_a_foot_is_read_at_the_leg_it_belongs_to():
+    left, right, heel = (
+        HALPE26.keypoints.index(n) for n in ("left_ankle", "right_ankle", "left_heel")
+    )
+    shoes = [[140.0, 200.0], [60.0, 200.0]]
+    maps = maps_with({left: [[60.0, 190.0]], right: [[140.0, 190.0]], heel: shoes})
+    maps[0, heel] += maps_with({heel: shoes[:1]})[0, heel] * 0.2  # by itself: the other foot
+    maps[0, heel] /= maps[0, heel].sum()
+
+    alone, _ = heatmap.decode(maps, stride=4)
+    read = read_feet(NearTheAnkle(), maps, HALPE26, None)
+
+    assert torch.allclose(alone[0, heel], torch.tensor(shoes[0]), atol=2)
+    assert torch.allclose(read[0, heel], torch.tensor(shoes[1]), atol=2)
+    others = [k for k, name in enumerate(HALPE26.keypoints) if not name.endswith(("heel", "toe"))]
+    assert torch.isnan(read[0, others]).all()
+
+
+def test_a_placed_ankle_decides_where_its_foot_is():
+    left, heel = (HALPE26.keypoints.index(n) for n in ("left_ankle", "left_heel"))
+    shoes = [[140.0, 200.0], [60.0, 200.0]]
+    maps = maps_with({left: [[60.0, 190.0]], heel: shoes})
+    placed = torch.full((1, len(HALPE26), 2), torch.nan)
+    placed[0, left] = torch.tensor([140.0, 190.0])
+
+    read = read_feet(NearTheAnkle(), maps, HALPE26, placed)
+
+    assert torch.allclose(read[0, heel], torch.tensor(shoes[0]), atol=2)

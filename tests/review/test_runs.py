@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +20,10 @@ from tests.review.review_objects import COUNT, FIRST, VIDEO_ID, clock, predictio
 
 OLD, NEW = (Provenance("m", weights, 4, 8, 0) for weights in ("old", "new"))
 FRAMES = range(FIRST, FIRST + COUNT)
-NAMES = ("frames", "keypoints", "confidence", "covariance", "origin")
-
-
-def some(poses, rows):
-    return replace(poses, **{name: getattr(poses, name)[rows] for name in NAMES})
 
 
 def parts(poses, size=2):
-    return [some(poses, slice(i, i + size)) for i in range(0, len(poses), size)]
+    return [poses.rows(slice(i, i + size)) for i in range(0, len(poses), size)]
 
 
 @pytest.fixture
@@ -60,15 +54,18 @@ def test_every_part_is_there_for_others_when_it_was_added(session):
 
 def test_a_run_in_parts_is_the_run_as_a_whole(tmp_path):
     log: list[Action] = [
-        Move(0, 3, 1, (5, 5)), Confirm(0, (4, 7)), Swap(0, 5, 6), Move(0, 5, 2, (9, 1)),
-    ]  # fmt: skip
+        Move(0, 3, 1, (5, 5)),
+        Confirm(0, (4, 7)),
+        Swap(0, 5, 6),
+        Move(0, 5, 2, (9, 1)),
+    ]
     results = []
     for name in ("parts", "whole"):
         with project(tmp_path / f"{name}.diffpose") as store:
             session = ReviewSession(store)
             for action in log:
                 session.apply(action)
-            new = some(predictions(seed=3), slice(0, COUNT - 2))  # the last frames lose their poses
+            new = predictions(seed=3).rows(slice(0, COUNT - 2))  # the last frames lose their poses
             if name == "whole":
                 session.replace_predictions(new)
             else:
@@ -83,7 +80,7 @@ def test_a_run_in_parts_is_the_run_as_a_whole(tmp_path):
 
 def test_a_stopped_run_leaves_no_gap_and_says_what_is_whose(session):
     new = predictions(seed=1)
-    start(session).add(some(new, slice(0, 2)))
+    start(session).add(new.rows(slice(0, 2)))
 
     poses, made = session.store.predictions(0), session.store.provenance(0)
 
@@ -106,7 +103,7 @@ def test_a_finished_run_is_nobody_elses(session):
 
 
 def test_a_run_begun_anew_shows_nothing_from_before(session):
-    start(session, from_scratch=True).add(some(predictions(seed=1), slice(0, 2)))
+    start(session, from_scratch=True).add(predictions(seed=1).rows(slice(0, 2)))
 
     assert session.store.predictions(0).frames.tolist() == [FIRST, FIRST + 1]
 
@@ -114,10 +111,10 @@ def test_a_run_begun_anew_shows_nothing_from_before(session):
 def test_a_correction_made_during_a_run_stays(session):
     new = predictions(seed=1)
     run = start(session)
-    run.add(some(new, slice(0, 2)))
+    run.add(new.rows(slice(0, 2)))
     ReviewSession(session.store, author="bob").apply(Confirm(0, (FIRST + 2,)))
 
-    run.add(some(new, slice(2, COUNT)))
+    run.add(new.rows(slice(2, COUNT)))
     run.finish()
 
     shown = session.reviewed(0)
@@ -127,12 +124,12 @@ def test_a_correction_made_during_a_run_stays(session):
 
 def test_of_two_runs_the_later_one_goes_on(session):
     first, second = start(session), start(session)
-    first.add(some(predictions(seed=1), slice(0, 2)))
-    second.add(some(predictions(seed=2), slice(0, 2)))
+    first.add(predictions(seed=1).rows(slice(0, 2)))
+    second.add(predictions(seed=2).rows(slice(0, 2)))
 
     with pytest.raises(ProjectError, match="changed elsewhere"):
-        first.add(some(predictions(seed=1), slice(2, 4)))
-    second.add(some(predictions(seed=2), slice(2, 4)))
+        first.add(predictions(seed=1).rows(slice(2, 4)))
+    second.add(predictions(seed=2).rows(slice(2, 4)))
 
 
 def test_tracks_of_different_models_are_named_one_by_one(session):
@@ -148,7 +145,7 @@ def test_tracks_of_different_models_are_named_one_by_one(session):
 
 
 def test_a_stopped_run_goes_along_into_another_folder(session, tmp_path):
-    start(session).add(some(predictions(seed=1), slice(0, 2)))
+    start(session).add(predictions(seed=1).rows(slice(0, 2)))
     session.store.checkpoint()
 
     with Store(import_project(session.store.path, tmp_path), read_only=True) as copy:
