@@ -88,7 +88,7 @@ gone.querySelector('button').addEventListener('click', async () => {
   if (reply?.ok) gone.hidden = true;
 });
 // The page's own upload takes project files too.
-panel.querySelector('.dp-open-file').addEventListener('click', () => document.querySelector('input[type=file][accept*=".diffpose"]')?.click());
+panel.querySelector('.dp-open-file').addEventListener('click', () => document.getElementById('upload')?.click());
 panel.addEventListener('toggle', () => { if (panel.open) show(); });
 window.addEventListener('diffpose:project', ({ detail }) => {
   open = detail.id && detail.listed ? detail : null;

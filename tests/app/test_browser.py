@@ -26,6 +26,12 @@ def open_example(page: Any, served: Served) -> None:
     page.wait_for_function(f"window.diffpose?.state.shown === 0 && {READY}")
 
 
+def upload(page: Any, path: Any) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.click("#upload")
+    chooser.value.set_files(path)
+
+
 def find_poses(page: Any) -> None:
     page.click("#run")
     page.wait_for_function(
@@ -252,7 +258,7 @@ def test_another_video_while_one_is_read_asks_for_nothing_that_is_gone(
     first = page.evaluate("window.diffpose.state.clip.id")
     other = shutil.copyfile(clip_path, tmp_path / "other.mp4")
 
-    page.set_input_files("input[type=file][accept*='.mp4']", other)
+    upload(page, other)
 
     page.wait_for_function(
         f"window.diffpose.state.clip.id !== '{first}' && window.diffpose.state.shown === 0"
@@ -287,7 +293,7 @@ def test_nobody_found_asks_for_a_box(page: Any, served: Served, clip_path: Path)
     served.detector.people = 0
     try:
         # Of an example the people are known already.
-        page.set_input_files("input[type=file][accept*='.mp4']", clip_path)
+        upload(page, clip_path)
         page.wait_for_function("/Draw box/.test(document.querySelector('.dp-words')?.textContent)")
         page.wait_for_function("!window.diffpose.state.busy")
         page.wait_for_function("window.diffpose.state.view.scale > 0 && window.diffpose.live.idle")
