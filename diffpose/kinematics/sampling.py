@@ -39,13 +39,13 @@ class ErrorModel:
         event_factor: The same for the times of extremes and crossings.
     """
 
-    scale: float = 0.91
-    constant_share: float = 0.31
-    wandering_share: float = 0.69
-    correlation_s: float = 0.12
+    scale: float = 0.90
+    constant_share: float = 0.37
+    wandering_share: float = 0.62
+    correlation_s: float = 0.18
     corrected_sd: float = 0.02
-    extreme_factor: float = 1.27
-    event_factor: float = 1.18
+    extreme_factor: float = 1.32
+    event_factor: float = 1.0
 
     def __post_init__(self) -> None:
         shares = (self.constant_share, self.wandering_share)
