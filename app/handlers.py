@@ -161,7 +161,7 @@ def cancel(session: Session) -> None:
 def draw_box(session: Session, drawn: DrawnBox) -> None:
     """Add a person by a drawn box, or correct a box; the person is chosen.
 
-    Poses that were found in a corrected box go, unless somebody has confirmed them.
+    Poses that were found in a corrected box go, unless they are confirmed.
     """
     clip, desk = session.require_clip(), session.require_desk()
     if session.status.running and drawn.track in desk.review.track_ids:

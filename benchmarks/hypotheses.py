@@ -18,10 +18,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from stills import coco_mini
+from stills import sources_of
 
 from diffpose.data.batches import evaluation_batches
-from diffpose.data.sources import ShardSource, load_lspet
+from diffpose.data.sources import ShardSource
 from diffpose.evaluation.pck import torso_sizes
 from diffpose.inference.estimator import Estimator
 from diffpose.poses import SamplingConfig
@@ -150,11 +150,7 @@ def main():
         "|---|---|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as folder:
-        sources = {}
-        if options.lspet is not None:
-            sources["LSPET val"] = load_lspet(options.lspet, "val", HALPE26)
-        if options.coco_mini is not None:
-            sources["coco_mini"] = coco_mini(options.coco_mini, Path(folder))
+        sources = sources_of(options, Path(folder))
         if options.rendered is not None:
             sources["rendered"] = ShardSource(sorted(options.rendered.glob("shard-*.npz")))
         for name, source in sources.items():

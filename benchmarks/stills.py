@@ -49,6 +49,16 @@ def square_around(box):
     return similarity(centre=centre, scale=SIDE / side, angle=0.0, size=(SIDE, SIDE))
 
 
+def sources_of(options, unpacked):
+    """Annotated stills by name, of those that the options name."""
+    sources = {}
+    if options.lspet is not None:
+        sources["LSPET val"] = load_lspet(options.lspet, "val", HALPE26)
+    if options.coco_mini is not None:
+        sources["coco_mini"] = coco_mini(options.coco_mini, unpacked)
+    return sources
+
+
 def movenet_poses(teacher, pictures, boxes):
     """(N, 17, 2) picture pixels of MoveNet's keypoints in boxes (N, 4)."""
     affines = [square_around(np.asarray(box, float)) for box in boxes]
@@ -88,12 +98,7 @@ def main():
     options = parser.parse_args()
     print("| pictures | people | PCK@0.2 | PCK@0.1 |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        sources = {}
-        if options.lspet is not None:
-            sources["LSPET val"] = load_lspet(options.lspet, "val", HALPE26)
-        if options.coco_mini is not None:
-            sources["coco_mini"] = coco_mini(options.coco_mini, Path(folder))
-        for name, source in sources.items():
+        for name, source in sources_of(options, Path(folder)).items():
             found, truth = scored(source, options)
             scores = [limb_pck(found, truth, HALPE26, threshold=t) for t in (0.2, 0.1)]
             print(f"| {name} | {len(source)} | {scores[0]:.3f} | {scores[1]:.3f} |", flush=True)

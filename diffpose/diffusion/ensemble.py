@@ -53,6 +53,7 @@ def combine(
     sigma: float,
     mean: Tensor | None = None,
     readings: Tensor | None = None,
+    hypotheses: Tensor | None = None,
 ) -> EnsemblePose:
     """The highest point of the mean heatmap, and both kinds of spread about it.
 
@@ -67,12 +68,15 @@ def combine(
             ``heatmaps``; None takes the average.
         readings: (B, K, 2) crop pixels of keypoints that are not read at the highest point, NaN
             elsewhere. The spread is about them.
+        hypotheses: (B, S, K, 2) crop pixels of poses that were drawn; None reads each of
+            ``heatmaps`` at its highest point.
     """
     if mean is None:
         mean = heatmaps.mean(dim=1)
     keypoints, peaks = heatmap.decode(mean, stride=stride)
     if readings is not None:
         keypoints = torch.where(torch.isfinite(readings), readings, keypoints)
-    hypotheses, _ = heatmap.decode(heatmaps, stride=stride)
+    if hypotheses is None:
+        hypotheses, _ = heatmap.decode(heatmaps, stride=stride)
     covariance = heatmap.spread(mean, keypoints, stride=stride, sigma=sigma)
     return EnsemblePose(keypoints, peaks.clamp(0, 1), covariance, hypotheses, mean)

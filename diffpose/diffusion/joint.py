@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from diffpose import heatmap
+from diffpose.diffusion.sampler import spread_seed
 
 Condition = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Decided points (R, K, 2), NaN where undecided, and asked keypoints (R, G) to their logits
@@ -44,7 +45,7 @@ def hypothesis_uniforms(seeds: Sequence[int], *, num_hypotheses: int, num_keypoi
     generator = torch.Generator()
     numbers = torch.empty(len(seeds), num_hypotheses, num_keypoints)
     for row, seed in enumerate(seeds):
-        generator.manual_seed((seed * 0x9E3779B97F4A7C15 + 1) % 2**63)
+        generator.manual_seed(spread_seed(seed, 1))
         numbers[row].uniform_(generator=generator)
     return numbers
 

@@ -55,6 +55,14 @@ def sample_ddim(
     return x
 
 
+def spread_seed(seed: int, number: int) -> int:
+    """A generator's seed from a window's and a number within it.
+
+    An odd multiplier spreads neighbouring seeds over the generator's state space.
+    """
+    return (seed * 0x9E3779B97F4A7C15 + number) % 2**63
+
+
 def hypothesis_noise(
     seeds: Sequence[int], *, num_hypotheses: int, shape: tuple[int, ...]
 ) -> Tensor:
@@ -75,7 +83,6 @@ def hypothesis_noise(
     noise = torch.empty(len(seeds), num_hypotheses, *shape)
     for row, seed in enumerate(seeds):
         for hypothesis in range(num_hypotheses):
-            # An odd multiplier spreads neighbouring seeds over the generator's state space.
-            generator.manual_seed((seed * 0x9E3779B97F4A7C15 + hypothesis) % 2**63)
+            generator.manual_seed(spread_seed(seed, hypothesis))
             noise[row, hypothesis].normal_(generator=generator)
     return noise

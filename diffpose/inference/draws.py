@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from diffpose import heatmap
 from diffpose.diffusion.joint import deciding_order, draw_poses, hypothesis_uniforms
-from diffpose.model.coupling import POOL, STRIDE, Evidence, KeypointCoupling, pool
+from diffpose.model.coupling import POOL, STRIDE, Evidence, KeypointCoupling
 from diffpose.skeleton import Skeleton
 
 _FEET = ("heel", "toe")
@@ -22,6 +22,7 @@ _ROWS_AT_ONCE = 64  # windows x hypotheses: bounds the memory
 def draw_hypotheses(
     coupling: KeypointCoupling,
     probability: Tensor,
+    evidence: Evidence,
     seeds: Sequence[int],
     *,
     num_steps: int,
@@ -33,6 +34,7 @@ def draw_hypotheses(
     Args:
         coupling: Of the network.
         probability: (B, K, h, w) of every cell of the heatmaps.
+        evidence: What the coupling reads of it.
         seeds: B seeds; a window's poses never depend on its batch.
         num_steps: Groups in which the keypoints are decided.
         num_hypotheses: S.
@@ -49,10 +51,9 @@ def draw_hypotheses(
     drawn = []
     for start in range(0, count, at_once):
         part = slice(start, start + at_once)
-        evidence = coupling.evidence(pool(probability[part])).repeat(num_hypotheses)
         drawn.append(
             draw_poses(
-                partial(_given, coupling, evidence),
+                partial(_given, coupling, evidence[part].repeat(num_hypotheses)),
                 deciding_order(probability[part]),
                 uniforms[part],
                 num_steps=num_steps,
@@ -72,7 +73,11 @@ def _given(
 
 @torch.inference_mode()
 def read_feet(
-    coupling: KeypointCoupling, probability: Tensor, skeleton: Skeleton, placed: Tensor | None
+    coupling: KeypointCoupling,
+    probability: Tensor,
+    evidence: Evidence,
+    skeleton: Skeleton,
+    placed: Tensor | None,
 ) -> Tensor:
     """Positions of heels and toes given the rest of the pose, (B, K, 2) crop pixels, NaN elsewhere.
 
@@ -81,6 +86,7 @@ def read_feet(
     Args:
         coupling: Of the network.
         probability: (B, K, h, w) of every cell of the heatmaps.
+        evidence: What the coupling reads of it.
         skeleton: Of the K keypoints.
         placed: (B, K, 2) crop pixels of keypoints that are known, NaN elsewhere.
     """
@@ -94,7 +100,6 @@ def read_feet(
     given[:, feet] = torch.nan
     if placed is not None:
         given = torch.where(torch.isfinite(placed), placed, given)
-    evidence = coupling.evidence(pool(probability))
     asked = torch.tensor(feet, device=points.device).expand(len(points), -1)
     logits, _ = coupling(given, evidence, asked)
     gain = F.interpolate(logits - evidence.cells[:, feet], scale_factor=POOL, mode="bilinear")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffpose import heatmap
-from diffpose.diffusion.ensemble import combine, step_weight
+from diffpose.diffusion.ensemble import EnsemblePose, combine, step_weight
 from diffpose.diffusion.sampler import (
     Constraint,
     Denoiser,
@@ -31,6 +31,7 @@ from diffpose.geometry import apply_affine, apply_affine_covariance, invert_affi
 from diffpose.inference.draws import draw_hypotheses, read_feet
 from diffpose.inference.mirror import BothSides, mirrored_rows, through_the_mirror
 from diffpose.model.config import preset
+from diffpose.model.coupling import pool
 from diffpose.model.decoder import Features
 from diffpose.model.lean import lean
 from diffpose.model.network import DiffPose
@@ -294,7 +295,22 @@ class Estimator:
         def assemble(x_0: Tensor, done: int) -> PoseBatch:
             heatmaps = self._heatmaps(x_0, hypotheses)
             mean = total / sum(weights[:done])
-            return self._assemble(heatmaps[:, :wanted], mean, affines, done, placed)
+            readings, drawn = None, None
+            if self._coupling is not None:
+                probability = mean / heatmap.mass(self.config.sigma)
+                evidence = self._coupling.evidence(pool(probability))
+                seen = self._coupling, probability, evidence
+                readings = read_feet(*seen, self.skeleton, placed)
+                drawn = draw_hypotheses(
+                    *seen, marks, num_steps=asked.num_steps,
+                    num_hypotheses=asked.num_hypotheses, placed=placed,
+                )  # fmt: skip
+            sigma = self.config.sigma
+            pose = combine(
+                heatmaps[:, :wanted], stride=STRIDE, sigma=sigma, mean=mean,
+                readings=readings, hypotheses=drawn,
+            )  # fmt: skip
+            return self._stated(pose, affines, done, wanted)
 
         with self._turn:
             x_0 = sample_ddim(
@@ -305,18 +321,7 @@ class Estimator:
                 constrain=constrain or unconstrained,
                 on_step=report,
             )
-            stated = assemble(x_0, sampling.num_steps)
-            if self._coupling is None:
-                return stated
-            drawn = draw_hypotheses(
-                self._coupling,
-                total / sum(weights) / heatmap.mass(self.config.sigma),
-                marks,
-                num_steps=asked.num_steps,
-                num_hypotheses=asked.num_hypotheses,
-                placed=placed,
-            )
-            return replace(stated, hypotheses=_carried(drawn, affines))
+            return assemble(x_0, sampling.num_steps)
 
     def _heatmaps(self, x_0: Tensor, hypotheses: int) -> Tensor:
         return self._lean.heatmaps(x_0).unflatten(0, (-1, hypotheses)).contiguous()
@@ -334,28 +339,23 @@ class Estimator:
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
-    def _assemble(
-        self,
-        heatmaps: Tensor,
-        mean: Tensor,
-        affines: NDArray[np.float64],
-        steps: int,
-        placed: Tensor | None,
+    def _stated(
+        self, pose: EnsemblePose, affines: NDArray[np.float64], steps: int, hypotheses: int
     ) -> PoseBatch:
-        hypotheses, readings = heatmaps.shape[1], None
-        if self._coupling is not None:
-            probability = mean / heatmap.mass(self.config.sigma)
-            readings = read_feet(self._coupling, probability, self.skeleton, placed)
-        sigma = self.config.sigma
-        pose = combine(heatmaps, stride=STRIDE, sigma=sigma, mean=mean, readings=readings)
+        """Calibrated poses in video pixels; by how many steps and hypotheses they are read."""
         to_video = [invert_affine(affine) for affine in np.asarray(affines, dtype=np.float64)]
+
+        def carry(points: Tensor) -> NDArray[np.float32]:
+            arrays = points.cpu().numpy()
+            moved = [apply_affine(a, p) for a, p in zip(to_video, arrays, strict=True)]
+            return np.stack(moved).astype(np.float32)
 
         spreads = zip(to_video, pose.covariance.cpu().numpy(), strict=True)
         covariance = np.stack([apply_affine_covariance(a, c) for a, c in spreads])
         stated = self.calibration.apply(
             Predictions(
                 self.skeleton,
-                _carried(pose.keypoints, affines),
+                carry(pose.keypoints),
                 pose.confidence.cpu().numpy(),
                 covariance.astype(np.float32),
                 np.tile([float(steps), hypotheses], (len(covariance), 1)),
@@ -365,13 +365,6 @@ class Estimator:
             keypoints=stated.keypoints,
             confidence=stated.confidence,
             covariance=stated.covariance,
-            hypotheses=_carried(pose.hypotheses, affines),
+            hypotheses=carry(pose.hypotheses),
             heatmaps=pose.heatmaps.cpu().numpy(),
         )
-
-
-def _carried(points: Tensor, affines: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Crop pixels (B, ..., 2) to video pixels, with affines (B, 2, 3) from video to crop."""
-    arrays = points.cpu().numpy()
-    moved = [apply_affine(invert_affine(a), p) for a, p in zip(affines, arrays, strict=True)]
-    return np.stack(moved).astype(np.float32)

@@ -35,6 +35,12 @@ class Evidence:
     summary: Tensor
     table: Tensor
 
+    def __getitem__(self, windows: slice) -> Evidence:
+        """Some of the windows."""
+        return Evidence(
+            self.cells[windows], self.outside[windows], self.summary[windows], self.table
+        )
+
     def repeat(self, count: int) -> Evidence:
         """Every window ``count`` times in a row."""
         cells, outside, summary = (
@@ -169,16 +175,16 @@ class KeypointCoupling(nn.Module):
         rows = _at(row, self.size[0], _FREQUENCIES[0])
         columns = _at(column, self.size[1], _FREQUENCIES[1])
         place = torch.einsum("bkf,bkg->bkfg", rows, columns).flatten(2)
-        told = decided[..., None]
+        known = decided[..., None]
         tokens = self.read_evidence(summary) + self.keypoint
-        tokens = tokens + (self.read_position(place) + self.decided) * told
+        tokens = tokens + (self.read_position(place) + self.decided) * known
         tokens = self.norm(self.pose(tokens))
         asks, pairs = self.asks(tokens), self.pairs[None]
         if asked is not None:
             asks = asks.gather(1, asked[..., None].expand(-1, -1, asks.shape[-1]))
             pairs = self.pairs[asked]
         context = torch.einsum("bkr,bjr,rf->bkjf", asks, self.tells(tokens), self.core)
-        return (pairs + context) * told[:, None]
+        return (pairs + context) * known[:, None]
 
     def _shown(self, row: Tensor, column: Tensor, table: Tensor) -> Tensor:
         """(B, K, cells, functions): the functions of the displacement from each keypoint."""

@@ -18,7 +18,7 @@ from diffpose.review.opening import PART, explained_os, remove_database, unfinis
 from diffpose.review.store import Store
 
 SUFFIX = ".diffpose"
-TRASH = "trash"  # folder next to the projects; what is deleted lies in it until somebody empties it
+TRASH = "trash"  # folder next to the projects; what is deleted stays in it until it is emptied
 _HALF_MADE = re.compile(
     rf"(\.[0-9a-f]{{16}}|.*{re.escape(SUFFIX)}){re.escape(PART)}(-wal|-shm|-journal)?"
 )
@@ -97,7 +97,7 @@ def write_project(
     Args:
         path: The file, which must not exist.
         video: The video of the poses.
-        people: Poses and boxes of each person; somebody without poses is left out.
+        people: Poses and boxes of each person; a person without poses is left out.
         provenance: How the poses were made.
         clock: Now, with its time zone.
 

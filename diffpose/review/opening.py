@@ -305,7 +305,7 @@ def checked_version(connection: sqlite3.Connection, path: Path) -> int:
     if schema != known:
         raise ProjectError(
             f"{path} has other tables, views or triggers than a project of DiffPose; it may come "
-            "from somebody who means harm: use a copy from a source you know."
+            "from an untrusted source: use a copy from a source you know."
         )
     return version
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffpose.data.batches import Batch, Mixture, make_ahead, make_batch
+from diffpose.data.batches import Batch, Mixture
 from diffpose.diffusion.schedule import NoiseSchedule
 from diffpose.model.network import DiffPose
-from diffpose.tensorfile import load_tensors, save_tensors
-from diffpose.training.cache import SHARD, shard_path, shard_paths, window_seed
+from diffpose.tensorfile import load_tensors
+from diffpose.training.cache import SHARD, CachedWindows, fill_shards
 from diffpose.training.config import StageConfig
 from diffpose.training.steps import first_answer
 
@@ -47,37 +46,22 @@ def fill_answers(
         device: Where the network computes.
         progress: Called with each finished number.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = replace(mixture, batch_size=SHARD)
-    for number in shards:
-        path = shard_path(folder, number)
-        if not path.is_file():
-            batch = make_batch(drawn, seed=window_seed(seed), index=number)
-            generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
-            answers = []
-            with torch.autocast(device.type, torch.bfloat16, enabled=stage.bf16):
-                for start in range(0, SHARD, _AT_ONCE):
-                    part = slice(start, start + _AT_ONCE)
-                    some = Batch(batch.crops[part], batch.keypoints[part]).to(device)
-                    answers.append(first_answer(network, some, stage, schedule, generator).cpu())
-            tensors = {"answers": torch.cat(answers).half(), "keypoints": batch.keypoints}
-            if batch.weights is not None:
-                tensors["weights"] = batch.weights
-            save_tensors(path, tensors, {})
-        progress(number)
+
+    def made(batch: Batch, number: int) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
+        answers = []
+        with torch.autocast(device.type, torch.bfloat16, enabled=stage.bf16):
+            for start in range(0, SHARD, _AT_ONCE):
+                part = slice(start, start + _AT_ONCE)
+                some = Batch(batch.crops[part], batch.keypoints[part]).to(device)
+                answers.append(first_answer(network, some, stage, schedule, generator).cpu())
+        return {"answers": torch.cat(answers).half()}
+
+    fill_shards(folder, made, mixture, seed=seed, shards=shards, progress=progress)
 
 
-class CachedAnswers:
-    """Windows of such a cache, drawn at random into batches.
-
-    Args:
-        folder: With the shards ``0 .. count - 1``.
-        count: How many shards there are.
-        batch_size: Windows a batch.
-    """
-
-    def __init__(self, folder: Path, count: int, *, batch_size: int) -> None:
-        self.paths, self.batch_size = shard_paths(folder, count), batch_size
+class CachedAnswers(CachedWindows):
+    """Windows of such a cache, drawn at random into batches."""
 
     def batch(self, *, seed: int, index: int) -> Batch:
         """Batch number ``index`` of a run, from several shards that its number draws."""
@@ -94,9 +78,3 @@ class CachedAnswers:
         tensors.setdefault("weights", torch.ones(tensors["keypoints"].shape[:2]))
         rows = torch.from_numpy(rng.integers(len(tensors["keypoints"]), size=count))
         return {name: tensor[rows] for name, tensor in tensors.items()}
-
-    def ahead(self, *, seed: int, first: int, stride: int = 1) -> Iterator[Batch]:
-        """Batches ``first``, ``first + stride``, ... made while the trainer computes."""
-        return make_ahead(
-            lambda index: self.batch(seed=seed, index=index), first=first, stride=stride
-        )

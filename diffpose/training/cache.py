@@ -7,7 +7,7 @@ one by one from their numbers, so that a cache which was interrupted is complete
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,13 +88,36 @@ def fill_cache(
         device: Where the backbone computes.
         progress: Called with each finished number.
     """
+
+    def made(batch: Batch, number: int) -> dict[str, Tensor]:
+        return _shard(batch.to(device), network, encode)
+
+    fill_shards(folder, made, mixture, seed=seed, shards=shards, progress=progress)
+
+
+def fill_shards(
+    folder: Path,
+    make: Callable[[Batch, int], Mapping[str, Tensor]],
+    mixture: Mixture,
+    *,
+    seed: int,
+    shards: range,
+    progress: Callable[[int], None],
+) -> None:
+    """Make the shards that are not there yet, each from the batch and the number given to ``make``.
+
+    The annotations of the batch are kept in its shard, too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     drawn = replace(mixture, batch_size=SHARD)
     for number in shards:
         path = shard_path(folder, number)
         if not path.is_file():
             batch = make_batch(drawn, seed=window_seed(seed), index=number)
-            save_tensors(path, _shard(batch.to(device), network, encode), {})
+            tensors = {**make(batch, number), "keypoints": batch.keypoints}
+            if batch.weights is not None:
+                tensors["weights"] = batch.weights
+            save_tensors(path, {n: t.cpu().contiguous() for n, t in tensors.items()}, {})
         progress(number)
 
 
@@ -108,18 +131,37 @@ def _shard(batch: Batch, network: DiffPose, encode: Encoder) -> dict[str, Tensor
         packed.append(maps[centre].half())
         neighbours.append(F.avg_pool2d(others[:, :coarse], pool).half())
         answers.append(others[:, others.shape[1] - network.packing.answer_channels :].half())
-    tensors = {
+    return {
         "centre": torch.stack(packed),
         "neighbours": torch.stack(neighbours),
         "answers": torch.stack(answers),
-        "keypoints": batch.keypoints,
     }
-    if batch.weights is not None:
-        tensors["weights"] = batch.weights
-    return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
 
 
-class CachedFeatures:
+class CachedWindows:
+    """A whole cache, from which batches are drawn at random.
+
+    Args:
+        folder: With the shards ``0 .. count - 1``.
+        count: How many shards there are.
+        batch_size: Windows a batch.
+    """
+
+    def __init__(self, folder: Path, count: int, *, batch_size: int) -> None:
+        self.paths, self.batch_size = shard_paths(folder, count), batch_size
+
+    def batch(self, *, seed: int, index: int) -> Batch:
+        """Batch number ``index`` of a run."""
+        raise NotImplementedError
+
+    def ahead(self, *, seed: int, first: int, stride: int = 1) -> Iterator[Batch]:
+        """Batches ``first``, ``first + stride``, ... made while the trainer computes."""
+        return make_ahead(
+            lambda index: self.batch(seed=seed, index=index), first=first, stride=stride
+        )
+
+
+class CachedFeatures(CachedWindows):
     """Windows of a cache, drawn at random into batches.
 
     Args:
@@ -130,9 +172,8 @@ class CachedFeatures:
     """
 
     def __init__(self, folder: Path, count: int, network: DiffPose, *, batch_size: int) -> None:
-        self.paths = shard_paths(folder, count)
+        super().__init__(folder, count, batch_size=batch_size)
         self.config, self.packing = network.config, network.packing
-        self.batch_size = batch_size
 
     def batch(self, *, seed: int, index: int) -> Batch:
         """Batch number ``index`` of a run: all from one shard, which its number draws.
@@ -162,9 +203,3 @@ class CachedFeatures:
         features[:, others, : self.packing.coarse] = large
         features[:, others, features.shape[2] - answers.shape[2] :] = answers.float()
         return features
-
-    def ahead(self, *, seed: int, first: int, stride: int = 1) -> Iterator[Batch]:
-        """Batches ``first``, ``first + stride``, ... made while the trainer computes."""
-        return make_ahead(
-            lambda index: self.batch(seed=seed, index=index), first=first, stride=stride
-        )

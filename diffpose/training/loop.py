@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from diffpose.model.resize import below_finer_levels, resize_weights
 from diffpose.model.weights import load_conv_weights, load_vit_weights, load_weights, save_weights
 from diffpose.movenet_files import load_movenet
 from diffpose.training.answers import CachedAnswers, fill_answers
-from diffpose.training.cache import CachedFeatures, encoder_of, fill_cache
+from diffpose.training.cache import CachedFeatures, CachedWindows, encoder_of, fill_cache
 from diffpose.training.config import StageConfig, TrainingConfig
 from diffpose.training.data import TrainingData, mixture_of, with_epochs_as_steps
 from diffpose.training.distributed import Team
@@ -130,7 +131,7 @@ def _prepare_modes(trainee: Trainee, stage: StageConfig) -> None:
     for part in _frozen(trainee, stage):
         part.eval().requires_grad_(False)
     if stage.objective == "coupling":
-        _only(trainee, trainee.network.coupling, stage)
+        _only_the_coupling(trainee, stage)
     if stage.frozen_statistics:
         for part in backbone.modules():
             if isinstance(part, nn.BatchNorm2d):
@@ -154,15 +155,16 @@ def _frozen(trainee: Trainee, stage: StageConfig) -> list[nn.Module]:
     return backbone.first_parts(stage.frozen_parts)
 
 
-def _only(trainee: Trainee, part: nn.Module | None, stage: StageConfig) -> None:
-    """Leave one part of the network to train."""
-    if part is None:
+def _only_the_coupling(trainee: Trainee, stage: StageConfig) -> None:
+    """Leave nothing else of the network to train."""
+    coupling = trainee.network.coupling
+    if coupling is None:
         raise SettingsError(
             f"Stage {stage.name!r} trains a coupling, which the model does not have; "
             "set its coupling_width."
         )
     trainee.eval().requires_grad_(False)
-    part.train().requires_grad_(True)
+    coupling.train().requires_grad_(True)
 
 
 def _running_statistics(module: nn.Module) -> list[Tensor]:
@@ -363,19 +365,16 @@ class Trainer:
             "seed": seed, "shards": shards, "device": self.device,
             "progress": lambda number: self._say_cached(stage, number),
         }  # fmt: skip
-        coupled = stage.objective == "coupling"
-        if coupled:
+        open_cache: Callable[..., CachedWindows]
+        if stage.objective == "coupling":
             fill_answers(folder, network, mixture, stage, self.schedule, **shared)
+            open_cache = CachedAnswers
         else:
             fill_cache(folder, network, encoder_of(network, bf16=stage.bf16), mixture, **shared)
+            open_cache = partial(CachedFeatures, network=network)
         _prepare_modes(self.trainee, stage)  # the encoder was in evaluation mode
         self.team.agree(0.0)  # nobody reads before all have written
-        cache: CachedAnswers | CachedFeatures
-        if coupled:
-            cache = CachedAnswers(folder, stage.cached_shards, batch_size=stage.batch_size)
-        else:
-            count, size = stage.cached_shards, stage.batch_size
-            cache = CachedFeatures(folder, count, network, batch_size=size)
+        cache = open_cache(folder, stage.cached_shards, batch_size=stage.batch_size)
         return cache.ahead(seed=seed, first=first, stride=stride)
 
     def _say_cached(self, stage: StageConfig, number: int) -> None:

@@ -10,13 +10,10 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
-from app.workspace import Workspace
 from tests.app.figures import (
-    FigureDetector,
-    FigureEstimator,
     Served,
-    figure_models,
     serving,
+    unserved,
     write_clip,
 )
 
@@ -34,15 +31,8 @@ def clip_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def figures(clip_path: Path, tmp_path: Path) -> Iterator[Served]:
     """A workspace nobody serves."""
-    estimator, detector = FigureEstimator(), FigureDetector()
-    settings = Settings(examples=clip_path.parent, work=tmp_path)
-    with Workspace(
-        settings,
-        load_estimator=lambda _: estimator,
-        load_finder=lambda *_: detector,
-        desk_models=figure_models,
-    ) as workspace:
-        yield Served("", workspace, estimator, detector)
+    with unserved(Settings(examples=clip_path.parent, work=tmp_path)) as figures:
+        yield figures
 
 
 @pytest.fixture(scope="session")

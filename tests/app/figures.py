@@ -234,10 +234,8 @@ class Served:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Served]:
-    """An app with stand-ins for the models, served until the block ends."""
-    from app.layout import build_app, launch
-
+def unserved(settings: Settings) -> Iterator[Served]:
+    """A workspace with stand-ins for the models, which nobody serves."""
     estimator, detector = FigureEstimator(), FigureDetector()
     with Workspace(
         settings,
@@ -245,10 +243,19 @@ def serving(settings: Settings) -> Iterator[Served]:
         load_finder=lambda *_: detector,
         desk_models=figure_models,
     ) as workspace:
-        page = build_app(workspace)
-        app, url, _ = launch(page, workspace, prevent_thread_lock=True, quiet=True)
+        yield Served("", workspace, estimator, detector)
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Served]:
+    """An app with stand-ins for the models, served until the block ends."""
+    from app.layout import build_app, launch
+
+    with unserved(settings) as figures:
+        page = build_app(figures.workspace)
+        app, url, _ = launch(page, figures.workspace, prevent_thread_lock=True, quiet=True)
         try:
-            yield Served(url, workspace, estimator, detector, page, app)
+            yield replace(figures, url=url, blocks=page, app=app)
         finally:
             page.close(verbose=False)
 

@@ -9,7 +9,7 @@ import torch
 from diffpose import heatmap
 from diffpose.inference.draws import read_feet
 from diffpose.inference.estimator import Estimator
-from diffpose.model.coupling import Evidence, KeypointCoupling
+from diffpose.model.coupling import Evidence, KeypointCoupling, pool
 from diffpose.model.network import DiffPose
 from diffpose.poses import SamplingConfig
 from diffpose.skeleton import HALPE26
@@ -97,6 +97,11 @@ class NearTheAnkle(KeypointCoupling):
         return cells + 2 * gain, torch.zeros(asked.shape)
 
 
+def feet_of(maps, placed):
+    model = NearTheAnkle()
+    return read_feet(model, maps, model.evidence(pool(maps)), HALPE26, placed)
+
+
 def maps_with(places):
     """Probabilities (1, K, 64, 48), in equal parts at each keypoint's places (crop pixels)."""
     maps = torch.zeros(1, len(HALPE26), 64, 48)
@@ -116,7 +121,7 @@ def test_a_foot_is_read_at_the_leg_it_belongs_to():
     maps[0, heel] /= maps[0, heel].sum()
 
     alone, _ = heatmap.decode(maps, stride=4)
-    read = read_feet(NearTheAnkle(), maps, HALPE26, None)
+    read = feet_of(maps, None)
 
     assert torch.allclose(alone[0, heel], torch.tensor(shoes[0]), atol=2)
     assert torch.allclose(read[0, heel], torch.tensor(shoes[1]), atol=2)
@@ -131,6 +136,6 @@ def test_a_placed_ankle_decides_where_its_foot_is():
     placed = torch.full((1, len(HALPE26), 2), torch.nan)
     placed[0, left] = torch.tensor([140.0, 190.0])
 
-    read = read_feet(NearTheAnkle(), maps, HALPE26, placed)
+    read = feet_of(maps, placed)
 
     assert torch.allclose(read[0, heel], torch.tensor(shoes[0]), atol=2)
